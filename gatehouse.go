@@ -1,0 +1,300 @@
+// Package gatehouse holds the nouns that every room shares: a person, their
+// groups, AWS accounts and roles, what a person may have, what they ask for
+// and what they are given.
+//
+// It imports only the standard library, does no I/O, declares no interface,
+// and has no function that can fail except those that parse a name.
+package gatehouse
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// User is a person as their directory describes them. A person is the pair
+// (Directory, ID): names change and are used again, the identifier does not.
+type User struct {
+	Directory   string              // name of the directory in the configuration
+	ID          string              // objectGUID or entryUUID, lower-case text
+	Username    string              // login name as the directory stores it, never as it was typed
+	DN          string              // byte for byte as the directory returned it
+	DisplayName string              // what to call them; never empty once read
+	Mail        string              // may be empty
+	Groups      []Group             // direct and nested
+	Attributes  map[string][]string // what access rules and session tags may refer to; keys lower-case
+	ReadAt      time.Time           // when the directory said all this
+}
+
+// Key is the person's identity as one string: the owner of their sessions,
+// the name of their throttle, the subject of their audit trail.
+func (u User) Key() string { return u.Directory + "/" + u.ID }
+
+// Group is a group that a person belongs to.
+type Group struct {
+	DN   string   // as the directory returned it
+	Name string   // the attribute that group patterns are matched with (cn, sAMAccountName)
+	Via  []string // DNs of the groups between person and this group, the person's own group first; empty when direct
+}
+
+// Account is an AWS account that the configuration lists.
+type Account struct {
+	ID          string // twelve digits
+	Name        string
+	Environment string // a word of the operator's: prod, staging, dev, shared
+	Owner       string
+	Provider    string // name of the IAM SAML provider in this account
+	Region      string // region whose STS endpoint serves it, and where its console opens
+	Partition   string // aws, aws-us-gov, aws-cn
+}
+
+// ProviderARN is the ARN of the account's IAM SAML provider.
+func (a Account) ProviderARN() string {
+	return "arn:" + cmp.Or(a.Partition, "aws") + ":iam::" + a.ID + ":saml-provider/" + a.Provider
+}
+
+// Role names an IAM role.
+type Role struct {
+	Partition string // aws, aws-us-gov, aws-cn
+	Account   string // twelve digits
+	Path      string // "/" or "/team/sub/"; it is part of the ARN, not of the name
+	Name      string // unique within its account, ignoring case
+}
+
+// ARN is the role's Amazon Resource Name.
+func (r Role) ARN() string {
+	return "arn:" + cmp.Or(r.Partition, "aws") + ":iam::" + r.Account + ":role" + cmp.Or(r.Path, "/") + r.Name
+}
+
+// String is the ARN.
+func (r Role) String() string { return r.ARN() }
+
+// The shape of a role's ARN and the limits of its parts: IAM User Guide,
+// "IAM identifiers" and "IAM and AWS STS quotas".
+var roleARN = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role(/|/[\x21-\x7e]{1,510}/)([\w+=,.@-]{1,64})$`)
+
+// RoleName is what IAM accepts as a role's name.
+var RoleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+
+// AccountID is what AWS accepts as an account's number.
+var AccountID = regexp.MustCompile(`^\d{12}$`)
+
+// ParseRoleARN reads arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME.
+func ParseRoleARN(s string) (Role, error) {
+	m := roleARN.FindStringSubmatch(s)
+	if m == nil {
+		return Role{}, fmt.Errorf("%q is not a role ARN: want arn:aws:iam::123456789012:role/Name", s)
+	}
+	return Role{Partition: m[1], Account: m[2], Path: m[3], Name: m[4]}, nil
+}
+
+// Entitlement is one role that a person may have now, and on which terms.
+type Entitlement struct {
+	Account Account
+	Role    Role
+	Via     []Via // every rule and group that gives it; never empty
+
+	MaxSession     time.Duration // the longest hand-out; where several rules give the role, the most generous one's
+	Tags           []Tag         // session tags, resolved for this person, sorted by key
+	TransitiveTags []string      // keys among Tags that survive role chaining
+	SourceIdentity string        // empty: not sent
+	Until          time.Time     // zero: as long as the groups last
+}
+
+// Via says which rule gives an entitlement, and by which group.
+type Via struct {
+	Rule  int // index in access.rules, from 0
+	Group Group
+}
+
+// Tag is an STS session tag.
+type Tag struct{ Key, Value string }
+
+// Door is the way by which somebody came in.
+type Door string
+
+// The doors that lead to a sign-in.
+const (
+	DoorPages Door = "pages" // the sign-in page
+	DoorECP   Door = "ecp"   // SAML ECP, Basic credentials
+	DoorAPI   Door = "api"   // bearer tokens of command-line clients
+)
+
+// Session is a proof of who somebody is that is still good: who, how proved,
+// when, by which door. How long it lasts is its keeper's business.
+type Session struct {
+	ID       string    // public reference of the session, for the record; not the secret in the cookie
+	User     User      // as last read
+	Methods  []string  // how they proved it: password, …
+	ProvedAt time.Time // when they last did
+	Door     Door
+	IP       string // from where
+}
+
+// Form is the shape in which somebody wants a hand-out.
+type Form string
+
+// The forms of PRODUCT's role page.
+const (
+	FormConsole    Form = "console"    // a sign-in URL made by us
+	FormPost       Form = "post"       // a SAML response that the browser posts to AWS itself
+	FormBash       Form = "bash"       // export lines for bash and zsh
+	FormFish       Form = "fish"       // set -gx lines
+	FormPowerShell Form = "powershell" // $Env: lines
+	FormCmd        Form = "cmd"        // set lines for Windows' cmd.exe
+	FormINI        Form = "ini"        // a profile for ~/.aws/credentials
+	FormEnv        Form = "env"        // KEY=value lines for .env files
+	FormJSON       Form = "json"       // the output of a credential_process
+)
+
+// Forms lists every Form, in the order in which pages show them.
+var Forms = []Form{FormConsole, FormPost, FormBash, FormFish, FormPowerShell, FormCmd, FormINI, FormEnv, FormJSON}
+
+// Ask is what a person wants to be handed.
+type Ask struct {
+	Account     string        // twelve digits
+	Role        string        // the role's name within the account
+	Provider    string        // or a service provider's entity ID; then Account and Role are empty
+	Form        Form          // how
+	Duration    time.Duration // zero: the longest that rule and role allow
+	Region      string        // region for console and exports; empty: the account's
+	Destination string        // console page to open; empty: its home
+	Reason      string        // the person's own words, for the record
+	IP          string        // where the request came from
+	RequestID   string        // reference on logs and error pages
+}
+
+// Credentials are temporary AWS credentials.
+type Credentials struct {
+	AccessKeyID     string
+	SecretAccessKey Secret
+	SessionToken    Secret
+	Expires         time.Time
+	Lasts           time.Duration // what AWS granted, which may be less than was asked
+	AssumedRoleARN  string        // arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION
+	RequestID       string        // AWS's reference of the call
+}
+
+// Event is one entry of the audit record. Fields that do not apply are empty.
+type Event struct {
+	ID        string    `json:"id"`
+	Time      time.Time `json:"time"`
+	Kind      EventKind `json:"kind"`
+	Person    string    `json:"person,omitempty"` // User.Key; empty when nobody of that name is known
+	Username  string    `json:"username,omitempty"`
+	Directory string    `json:"directory,omitempty"`
+	DN        string    `json:"dn,omitempty"`
+	Door      Door      `json:"door,omitempty"`
+	IP        string    `json:"ip,omitempty"`
+	Session   string    `json:"session,omitempty"`    // Session.ID
+	Methods   []string  `json:"methods,omitempty"`    // how they proved who they are
+	RequestID string    `json:"request_id,omitempty"` // ours
+	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
+
+	Account        string        `json:"account,omitempty"`
+	Role           string        `json:"role,omitempty"`     // ARN
+	Provider       string        `json:"provider,omitempty"` // entity ID of a service provider
+	Form           Form          `json:"form,omitempty"`
+	Duration       time.Duration `json:"duration,omitempty"` // nanoseconds
+	Expires        time.Time     `json:"expires,omitzero"`
+	Rules          []int         `json:"rules,omitempty"`  // indices of access.rules that gave the role
+	Groups         []string      `json:"groups,omitempty"` // DNs that gave the role
+	SessionName    string        `json:"session_name,omitempty"`
+	SourceIdentity string        `json:"source_identity,omitempty"`
+	AssertionID    string        `json:"assertion_id,omitempty"`
+	AccessKeyID    string        `json:"access_key_id,omitempty"`
+	AWSRequestID   string        `json:"aws_request_id,omitempty"`
+}
+
+// EventKind says what an Event records.
+type EventKind string
+
+// What is recorded so far.
+const (
+	EventSignInAccepted EventKind = "signin.accepted"
+	EventSignInRefused  EventKind = "signin.refused"
+	EventSignOut        EventKind = "signout"
+	EventGranted        EventKind = "granted"
+	EventRefused        EventKind = "refused"       // a hand-out that was asked for and not given
+	EventKeyCreated     EventKind = "key.created"   // a signing key
+	EventStarted        EventKind = "replica.start" // a replica began its chain
+)
+
+// Link is an event's place in its replica's chain.
+type Link struct {
+	Chain string // name of the chain; one per replica and start
+	Seq   int64  // from 1
+	Prev  string // hex SHA-256 of the event before; empty for the first
+	Hash  string // hex SHA-256 over Prev and Body
+	Body  []byte // the event as it was hashed: one JSON object
+}
+
+// SigningKey is a key that signs assertions, as the store keeps it.
+type SigningKey struct {
+	ID          string
+	State       KeyState
+	PrivateKey  []byte // PKCS #8, DER; sealed at rest
+	Certificate []byte // X.509, DER
+	CreatedAt   time.Time
+}
+
+// KeyState says what a signing key is used for.
+type KeyState string
+
+// The life of a key: published first, then signing, then only published, then gone.
+const (
+	KeyNext    KeyState = "next"    // published, does not sign yet
+	KeyActive  KeyState = "active"  // published, signs
+	KeyRetired KeyState = "retired" // neither
+)
+
+// Finding is one line of `gatehouse check`.
+type Finding struct {
+	Subject string // what was looked at: "directory corp", "store"
+	State   FindingState
+	Detail  string // what was seen
+	Fix     string // what to do about it; empty when all is well
+}
+
+// FindingState grades a Finding.
+type FindingState string
+
+// How a check may end.
+const (
+	FindingOK      FindingState = "ok"
+	FindingWarning FindingState = "warning"
+	FindingFailure FindingState = "failure"
+)
+
+// Fault is one thing wrong with a configuration.
+type Fault struct {
+	Key  string // path of the key below the struct that was checked: "urls[0]", "session.idle"
+	What string // what is wrong and what would be right, lower case
+}
+
+// Secret is a text that must not be seen: it prints as [redacted] in fmt,
+// slog and JSON. Where it has to be emitted it is converted by hand, so that
+// those places can be searched for.
+type Secret string
+
+const redacted = "[redacted]"
+
+// Format implements fmt.Formatter: a mere String method would leak under %d or %x.
+func (Secret) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }
+
+// LogValue implements slog.LogValuer.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText implements encoding.TextMarshaler, which JSON and YAML honour.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// GroupDigits writes an account's number as people read it: 1111 2222 3333.
+func GroupDigits(account string) string {
+	if !AccountID.MatchString(account) {
+		return account
+	}
+	return strings.Join([]string{account[:4], account[4:8], account[8:]}, " ")
+}

@@ -1,0 +1,134 @@
+// Package access decides who may have what, and then gives it.
+//
+// Policy is the decision: it turns a person's groups into entitlements, and
+// denies whatever no rule grants. Broker is the act: it is the only way by
+// which an assertion or a credential leaves Gatehouse. Every way in (pages,
+// SAML messages, programs) ends in the same few verbs of the Broker, so every
+// way in makes the same checks.
+//
+// The package speaks to the directory, the store, the identity provider and
+// AWS through the small interfaces declared here. It knows nothing of HTTP,
+// LDAP or SQL.
+package access
+
+import (
+	"context"
+	"time"
+
+	"gatehouse"
+	"gatehouse/saml"
+)
+
+// Directory is where people are found and proved.
+type Directory interface {
+	// Name is the directory's name in the configuration.
+	Name() string
+
+	// Authenticate finds the person that username means and proves the
+	// password. Once exactly one person is found, and before their password
+	// is sent anywhere, admit is called with their immutable identifier; the
+	// error it returns ends the attempt and is returned as it is.
+	//
+	// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials,
+	// the ErrPassword… and ErrAccount… kinds (only when the directory has
+	// confirmed the password), ErrUnavailable.
+	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(id string) error) (gatehouse.User, error)
+
+	// Find reads the person that username means, without a proof.
+	Find(ctx context.Context, username string) (gatehouse.User, error)
+
+	// Lookup reads a person again by their immutable identifier.
+	// Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,
+	// ErrAccountExpired, ErrUnavailable.
+	Lookup(ctx context.Context, id string) (gatehouse.User, error)
+}
+
+// IdP makes signed SAML Responses.
+type IdP interface {
+	Respond(ctx context.Context, a saml.Assertion) (saml.Response, error)
+
+	// NameID is the person's opaque, stable name at one service provider.
+	NameID(person, serviceProvider string) string
+}
+
+// AWS trades assertions for credentials, and credentials for a console.
+type AWS interface {
+	// AssumeRole calls AssumeRoleWithSAML in the account's region. When the
+	// role's own maximum is lower than d it tries once more with an hour, and
+	// says so in Credentials.Lasts.
+	AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error)
+
+	// ConsoleURL trades credentials for a URL that signs a browser in to the
+	// console at destination; when that session ends, AWS leads back to issuer.
+	ConsoleURL(ctx context.Context, account gatehouse.Account, c gatehouse.Credentials, d time.Duration, issuer, destination string) (gatehouse.Secret, error)
+
+	// Destination settles which console page to open: the wish, when it is a
+	// page of the account's own console, else ErrInvalid; the home page of
+	// region when there is no wish.
+	Destination(account gatehouse.Account, region, wish string) (string, error)
+
+	// Audience and Recipient are the entity ID and the ACS URL of the AWS
+	// partition that the account is in.
+	Audience(account gatehouse.Account) string
+	Recipient(account gatehouse.Account) string
+}
+
+// Audit keeps the record.
+type Audit interface {
+	// Record returns only once the event is stored.
+	Record(ctx context.Context, e gatehouse.Event) error
+}
+
+// Counters count attempts, for all replicas.
+type Counters interface {
+	// Hit adds one to the counter and returns the new count and when it
+	// starts anew. A counter that nobody touched for its window starts at one.
+	Hit(ctx context.Context, key string, window time.Duration) (count int, until time.Time, err error)
+
+	// Clear sets the counter to nothing.
+	Clear(ctx context.Context, key string) error
+}
+
+// Learnt remembers what AWS taught us, for a while.
+type Learnt interface {
+	Learn(ctx context.Context, key, value string, until time.Time) error
+	Learnt(ctx context.Context, key string) (value string, err error) // ErrNotFound
+}
+
+// Attempt is somebody's claim to be a person.
+type Attempt struct {
+	Proof     Proof
+	Door      gatehouse.Door
+	IP        string // the client's address, as the door understood it
+	RequestID string
+}
+
+// Proof is what an Attempt rests on. Password is the only one so far.
+type Proof interface{ method() string }
+
+// Password is a name and a password, byte for byte as they were typed.
+type Password struct {
+	Username string
+	Password gatehouse.Secret
+}
+
+func (Password) method() string { return "password" }
+
+// Grant is what a person is handed. Exactly one of Credentials, ConsoleURL
+// and Post is meant for them, as Ask.Form says.
+type Grant struct {
+	ID          string                // of its audit event
+	Entitlement gatehouse.Entitlement // what it rests on
+	Ask         gatehouse.Ask         // as settled: duration, region and destination filled in
+	Credentials gatehouse.Credentials // for every form but post
+	ConsoleURL  gatehouse.Secret      // for FormConsole
+	Post        *Post                 // for FormPost and for service providers
+	LoweredFrom time.Duration         // not zero: this was asked for, and the role allows less
+}
+
+// Post is a form that the person's browser must send to a service provider.
+type Post struct {
+	URL          string // from registered metadata or configuration, never from a request
+	SAMLResponse gatehouse.Secret
+	RelayState   string
+}
