@@ -165,6 +165,12 @@ type Ask struct {
 	Reason      string        // the person's own words, for the record
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
+
+	// What a service provider's request said, once it was found good. Empty
+	// where the person began here.
+	InResponseTo string // the request's ID; with it the answer is bound to that request
+	ACS          string // where the answer goes, as chosen among the provider's own; empty: its default
+	RelayState   string // given back byte for byte
 }
 
 // Credentials are temporary AWS credentials.
