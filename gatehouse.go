@@ -238,6 +238,42 @@ type Link struct {
 	Body  []byte // the event as it was hashed: one JSON object
 }
 
+// Chain is one replica's part of the record: every event links to the one
+// before, and the chain says how many there must be and how they end.
+type Chain struct {
+	Name     string
+	Number   int64     // chains are numbered from 1 without a gap, in the order they were opened; 0: events name a chain that was never opened
+	Head     string    // hash of the last event; empty while there is none
+	Count    int64     // how many events it has
+	OpenedAt time.Time // when the replica started
+	ClosedAt time.Time // when it ended orderly; zero while it runs, and after a crash
+	Lost     bool      // the chain must exist and does not: only its number, or its events, tell
+}
+
+// EventQuery selects events from the record. What is empty does not select.
+type EventQuery struct {
+	Person      string // User.Key
+	Username    string // in any case
+	Role        string // ARN
+	Account     string
+	AccessKeyID string
+	SessionName string
+	Address     string
+	Kind        EventKind
+	Since       time.Time // not before
+	Until       time.Time // before
+	Limit       int       // at most this many, newest first; 0 means 100, more than 1000 means 1000
+}
+
+// Record is something that expires, as its keeper lists it: a session, a
+// token. ID is public: the hash of the bearer secret, which itself is not kept.
+type Record struct {
+	ID      string // hex
+	Body    []byte
+	Created time.Time
+	Expires time.Time
+}
+
 // SigningKey is a key that signs assertions, as the store keeps it.
 type SigningKey struct {
 	ID          string
