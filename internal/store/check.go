@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse"
+)
+
+// Check looks at the store the way an operator would want to know about it.
+func (s *Store) Check(ctx context.Context) []gatehouse.Finding {
+	if err := s.Ping(ctx); err != nil {
+		return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingFailure,
+			Detail: err.Error(), Fix: "sign-ins and hand-outs are refused until the store can be written; look at the disk, its space and permissions, or at the database server"}}
+	}
+	if s.place.dialect == onPostgres {
+		return s.checkPostgres(ctx)
+	}
+	return s.checkSQLite(ctx)
+}
+
+func (s *Store) checkSQLite(ctx context.Context) []gatehouse.Finding {
+	const q = `pragma quick_check(1)`
+	var verdict string
+	err := s.get(ctx, q, nil, &verdict)
+	switch {
+	case err != nil:
+		return []gatehouse.Finding{failure("store", err, "see whether the disk is healthy")}
+	case verdict != "ok":
+		return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingFailure,
+			Detail: "the database is damaged: " + verdict, Fix: "stop gatehouse and restore the file from a backup"}}
+	}
+	return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingOK,
+		Detail: "SQLite " + s.place.path + ", writable; one replica only: a second one needs postgres://"}}
+}
+
+func (s *Store) checkPostgres(ctx context.Context) []gatehouse.Finding {
+	// What matters is what this clock says against the database's, since
+	// every replica is compared with the same one.
+	const q = `select current_setting('server_version'), cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`
+	var version string
+	var theirs int64
+	if err := s.get(ctx, q, nil, &version, &theirs); err != nil {
+		return []gatehouse.Finding{failure("store", err, "see whether the database server is healthy")}
+	}
+	found := []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingOK,
+		Detail: "PostgreSQL " + version + " at " + s.place.name + ", writable"}}
+	if skew := s.now().Sub(instant(theirs)).Abs(); skew > time.Minute {
+		found = append(found, gatehouse.Finding{Subject: "store clock", State: gatehouse.FindingWarning,
+			Detail: fmt.Sprintf("this clock and the database's differ by %s", skew.Round(time.Second)),
+			Fix:    "synchronise both clocks; replicas must agree on when sessions end"})
+	}
+	if unverified(s.place.url) {
+		found = append(found, gatehouse.Finding{Subject: "store encryption", State: gatehouse.FindingWarning,
+			Detail: "the connection to " + s.place.name + " does not verify the server's certificate",
+			Fix:    "add sslmode=verify-full and sslrootcert= to the store's URL"})
+	}
+	return found
+}
+
+// unverified reports whether a connection over a network would talk to
+// whoever answers.
+func unverified(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	switch host := u.Hostname(); {
+	case host == "", host == "localhost", strings.HasPrefix(host, "127."), host == "::1", strings.HasPrefix(host, "/"):
+		return false
+	}
+	return u.Query().Get("sslmode") != "verify-full"
+}
+
+func failure(subject string, err error, fix string) gatehouse.Finding {
+	return gatehouse.Finding{Subject: subject, State: gatehouse.FindingFailure, Detail: err.Error(), Fix: fix}
+}

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed sql/*.sql
+var migrations embed.FS
+
+// migrationLimit is how long the schema may take to come up to date, the wait
+// for another replica that does it included.
+const migrationLimit = 5 * time.Minute
+
+// migrate brings the schema up to date. One replica does it, the others wait.
+func (s *Store) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrationLimit)
+	defer cancel()
+	files, err := fs.Sub(migrations, "sql")
+	if err != nil {
+		return err
+	}
+	if s.place.dialect == onPostgres {
+		return s.migratePostgres(ctx, files)
+	}
+	return s.migrateSQLite(ctx, files)
+}
+
+// migrateSQLite needs no lock: each migration is one immediate transaction,
+// so of two processes the slower one fails as a whole, changes nothing, and
+// finds the work done when it looks again.
+func (s *Store) migrateSQLite(ctx context.Context, files fs.FS) error {
+	err := s.up(ctx, goose.DialectSQLite3, files)
+	if err == nil || errors.Is(err, errNewerSchema) || ctx.Err() != nil {
+		return err
+	}
+	return s.up(ctx, goose.DialectSQLite3, files)
+}
+
+// migratePostgres holds an advisory lock meanwhile. Goose has one of its own,
+// but looks at its table before it takes it, and polls for it in steps of
+// seconds.
+func (s *Store) migratePostgres(ctx context.Context, files fs.FS) error {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return s.fault(err)
+	}
+	defer conn.Close()
+	const lock, unlock = `select pg_advisory_lock($1)`, `select pg_advisory_unlock($1)`
+	if _, err := conn.ExecContext(ctx, lock, int64(lockMigration)); err != nil {
+		return s.fault(err)
+	}
+	err = s.up(ctx, goose.DialectPostgres, files)
+	return errors.Join(err, s.release(conn, unlock))
+}
+
+func (s *Store) release(conn *sql.Conn, unlock string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	_, err := conn.ExecContext(ctx, unlock, int64(lockMigration))
+	return s.fault(err)
+}
+
+var errNewerSchema = errors.New("the database was written by a newer gatehouse")
+
+// up applies what is missing, unless a newer release was here before.
+func (s *Store) up(ctx context.Context, dialect goose.Dialect, files fs.FS) error {
+	p, err := goose.NewProvider(dialect, s.write, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	has, knows, err := p.GetVersions(ctx)
+	if err != nil {
+		return s.fault(fmt.Errorf("reading the schema's version: %w", err))
+	}
+	if has > knows {
+		return fmt.Errorf("%w: its schema is version %d, this release knows up to %d; run the newer release", errNewerSchema, has, knows)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return s.fault(fmt.Errorf("bringing the schema up to date: %w", err))
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"gatehouse"
+)
+
+// Record is something that expires, as ListOwner returns it.
+type Record = gatehouse.Record
+
+// keyHash is what stands in the database for a bearer secret. A zero byte
+// keeps kind and key apart; it stands in no kind. The keys have 128 random
+// bits or more, so one round is enough: there is nothing to guess.
+func keyHash(kind, key string) []byte {
+	h := sha256.New()
+	h.Write([]byte(kind))
+	h.Write([]byte{0})
+	h.Write([]byte(key))
+	return h.Sum(nil)
+}
+
+// Put keeps body under kind and key until expires, in place of what was there.
+// owner, which may be empty, is whose it is: a User.Key.
+func (s *Store) Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error {
+	const q = `
+		insert into records (kind, key_hash, owner, body, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6)
+		on conflict (kind, key_hash) do update
+		set owner = excluded.owner, body = excluded.body,
+			created_at = excluded.created_at, expires_at = excluded.expires_at`
+	_, err := s.exec(ctx, q, kind, keyHash(kind, key), maybe(owner), orEmpty(body), s.nowMillis(), millis(expires))
+	return err
+}
+
+// orEmpty is b, never nil: an empty body is not an absent one.
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// alive returns the two times that a record must lie between: it expires
+// after the first, and was made before the second. One that was made in the
+// future is a clock's mistake and would outlive its due.
+func (s *Store) alive() (now, madeBefore int64) {
+	t := s.now()
+	return millis(t), millis(t.Add(maxSkew))
+}
+
+// Get returns what Put kept. ErrNotFound when it is absent or has expired.
+func (s *Store) Get(ctx context.Context, kind, key string) ([]byte, error) {
+	const q = `
+		select body
+		from records
+		where kind = $1 and key_hash = $2 and expires_at > $3 and created_at <= $4`
+	now, made := s.alive()
+	var body []byte
+	err := s.get(ctx, q, []any{kind, keyHash(kind, key), now, made}, &body)
+	return body, err
+}
+
+// Take returns what Put kept and removes it. Of many who take one record at
+// the same time, on any replica, one gets it; the others get ErrNotFound.
+func (s *Store) Take(ctx context.Context, kind, key string) ([]byte, error) {
+	const q = `
+		delete from records
+		where kind = $1 and key_hash = $2 and expires_at > $3 and created_at <= $4
+		returning body`
+	now, made := s.alive()
+	var body []byte
+	if err := s.change(ctx, q, []any{kind, keyHash(kind, key), now, made}, &body); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// Touch moves the expiry of a record that has not expired yet.
+func (s *Store) Touch(ctx context.Context, kind, key string, expires time.Time) error {
+	const q = `
+		update records
+		set expires_at = $5
+		where kind = $1 and key_hash = $2 and expires_at > $3 and created_at <= $4`
+	now, made := s.alive()
+	return s.must(s.exec(ctx, q, kind, keyHash(kind, key), now, made, millis(expires)))
+}
+
+// Replace gives a record a new body and leaves its expiry alone.
+func (s *Store) Replace(ctx context.Context, kind, key string, body []byte) error {
+	const q = `
+		update records
+		set body = $5
+		where kind = $1 and key_hash = $2 and expires_at > $3 and created_at <= $4`
+	now, made := s.alive()
+	return s.must(s.exec(ctx, q, kind, keyHash(kind, key), now, made, orEmpty(body)))
+}
+
+// must is for changes of one thing that has to be there.
+func (s *Store) must(n int, err error) error {
+	if err == nil && n == 0 {
+		return gatehouse.ErrNotFound
+	}
+	return err
+}
+
+// Forget removes a record; that there is none is fine.
+func (s *Store) Forget(ctx context.Context, kind, key string) error {
+	const q = `delete from records where kind = $1 and key_hash = $2`
+	_, err := s.exec(ctx, q, kind, keyHash(kind, key))
+	return err
+}
+
+// ListOwner returns the owner's records of a kind that have not expired, the
+// newest first.
+func (s *Store) ListOwner(ctx context.Context, kind, owner string) ([]Record, error) {
+	const q = `
+		select key_hash, body, created_at, expires_at
+		from records
+		where kind = $1 and owner = $2 and expires_at > $3 and created_at <= $4
+		order by created_at desc, key_hash`
+	now, made := s.alive()
+	var list []Record
+	err := s.list(ctx, q, []any{kind, owner, now, made}, func(row scanner) error {
+		var hash, body []byte
+		var created, expires int64
+		err := row.Scan(&hash, &body, &created, &expires)
+		list = append(list, Record{ID: hex.EncodeToString(hash), Body: body, Created: instant(created), Expires: instant(expires)})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// ForgetOwner removes all of the owner's records of a kind and says how many.
+func (s *Store) ForgetOwner(ctx context.Context, kind, owner string) (int, error) {
+	const q = `delete from records where kind = $1 and owner = $2`
+	return s.exec(ctx, q, kind, owner)
+}
+
+// ForgetID removes the record with the public ID that ListOwner gave it, if
+// it is the owner's. ErrNotFound when it is not, or is gone.
+func (s *Store) ForgetID(ctx context.Context, kind, owner, id string) error {
+	const q = `delete from records where kind = $1 and owner = $2 and key_hash = $3`
+	hash, err := hex.DecodeString(id)
+	if err != nil {
+		return fmt.Errorf("record %q: %w", id, gatehouse.ErrNotFound)
+	}
+	return s.must(s.exec(ctx, q, kind, owner, hash))
+}
