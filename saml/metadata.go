@@ -1,0 +1,86 @@
+package saml
+
+import "cmp"
+
+// Formats of name identifiers (saml-core §8.3).
+const (
+	NameIDPersistent  = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+	NameIDTransient   = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+	NameIDEmail       = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+	NameIDUnspecified = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
+)
+
+const (
+	protocolSAML2   = "urn:oasis:names:tc:SAML:2.0:protocol"
+	bindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+	bindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+)
+
+var (
+	mdEntityDescriptor        = element{nsMD, "EntityDescriptor"}
+	mdIDPSSODescriptor        = element{nsMD, "IDPSSODescriptor"}
+	mdKeyDescriptor           = element{nsMD, "KeyDescriptor"}
+	mdNameIDFormat            = element{nsMD, "NameIDFormat"}
+	mdSingleSignOnService     = element{nsMD, "SingleSignOnService"}
+	mdOrganization            = element{nsMD, "Organization"}
+	mdOrganizationName        = element{nsMD, "OrganizationName"}
+	mdOrganizationDisplayName = element{nsMD, "OrganizationDisplayName"}
+	mdOrganizationURL         = element{nsMD, "OrganizationURL"}
+	mdContactPerson           = element{nsMD, "ContactPerson"}
+	mdGivenName               = element{nsMD, "GivenName"}
+	mdEmailAddress            = element{nsMD, "EmailAddress"}
+)
+
+// describe writes our metadata (saml-metadata §2.4.3). It has no validUntil:
+// consumers that fetch it once would lock their people out when it ran out.
+// It has no encryption key, since nothing is decrypted here.
+func (p *IdP) describe(keys []published) ([]byte, error) {
+	var w canonical
+	w.open(mdEntityDescriptor, attribute{name: "entityID", value: p.entityID})
+	w.open(mdIDPSSODescriptor, attribute{name: "protocolSupportEnumeration", value: protocolSAML2})
+	for _, k := range keys {
+		w.open(mdKeyDescriptor, attribute{name: "use", value: "signing"})
+		w.open(dsKeyInfo)
+		w.open(dsX509Data)
+		w.leaf(dsX509Certificate, k.text)
+		w.close()
+		w.close()
+		w.close()
+	}
+	w.leaf(mdNameIDFormat, NameIDPersistent)
+	w.leaf(mdNameIDFormat, NameIDEmail)
+	for _, binding := range []string{bindingRedirect, bindingPost} {
+		w.leaf(mdSingleSignOnService, "",
+			attribute{name: "Binding", value: binding},
+			attribute{name: "Location", value: p.endpoints.SSO})
+	}
+	w.close()
+	w.organization(p.cfg.Organization)
+	w.contact(p.cfg.Contact)
+	w.close()
+	return w.buf, w.err
+}
+
+func (w *canonical) organization(o Organization) {
+	if o.Name == "" {
+		return
+	}
+	english := func() attribute { return attribute{name: "xml:lang", value: "en"} }
+	w.open(mdOrganization)
+	w.leaf(mdOrganizationName, o.Name, english())
+	w.leaf(mdOrganizationDisplayName, cmp.Or(o.DisplayName, o.Name), english())
+	w.leaf(mdOrganizationURL, o.URL, english())
+	w.close()
+}
+
+func (w *canonical) contact(c Contact) {
+	if c.Email == "" {
+		return
+	}
+	w.open(mdContactPerson, attribute{name: "contactType", value: "technical"})
+	if c.Name != "" {
+		w.leaf(mdGivenName, c.Name)
+	}
+	w.leaf(mdEmailAddress, "mailto:"+c.Email)
+	w.close()
+}

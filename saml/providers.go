@@ -1,0 +1,354 @@
+package saml
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	crewjam "github.com/crewjam/saml"
+
+	"gatehouse"
+)
+
+// maxMetadata is larger than any one provider's metadata.
+const maxMetadata = 1 << 20
+
+// Provider is a service provider that may be answered.
+type Provider struct {
+	EntityID       string
+	Name           string // as access rules call it
+	ACS            string // where answers go that no request steers
+	NameIDFormat   string // of the names that it is given; persistent unless its metadata asks for another
+	Sign           Sign   // what is signed for it
+	SignedRequests bool   // its metadata says that it signs all its requests
+	AWS            bool   // a role must be chosen; the rest does not apply
+
+	endpoints  []endpoint
+	keys       []*x509.Certificate // that its requests may be signed with
+	encrypts   bool                // it has a key for encryption
+	validUntil time.Time           // zero: for ever
+}
+
+// endpoint is an assertion consumer service with the POST binding.
+type endpoint struct {
+	location  string
+	index     int
+	isDefault *bool
+}
+
+func (sp *Provider) expired(now time.Time) bool {
+	return !sp.validUntil.IsZero() && !now.Before(sp.validUntil)
+}
+
+// Subject is what the provider sp is to call u. It fails with ErrInvalid when
+// sp wants a mail address and the directory has none.
+func (p *IdP) Subject(u gatehouse.User, sp Provider) (NameID, error) {
+	switch sp.NameIDFormat {
+	case NameIDEmail:
+		if u.Mail == "" {
+			return NameID{}, fmt.Errorf("saml: name %s for %s: %w", u.Key(), sp.EntityID, &gatehouse.Invalid{
+				Field: "mail", Why: sp.Name + " needs your mail address, and the directory has none for you."})
+		}
+		return NameID{Format: NameIDEmail, Value: u.Mail}, nil
+	case NameIDTransient:
+		_, id, _ := newIDs()
+		return NameID{Format: NameIDTransient, Value: id}, nil
+	}
+	return NameID{Format: NameIDPersistent, Value: p.NameID(u.Key(), sp.EntityID)}, nil
+}
+
+// loadProviders reads all metadata, and adds AWS. All files are read before
+// it complains, so that one start shows every fault.
+func loadProviders(cfg Config, self string, aws []string, now time.Time) (map[string]*Provider, error) {
+	files := slices.Clone(cfg.ServiceProviders)
+	found, err := filepath.Glob(filepath.Join(escapeGlob(cfg.MetadataDir), "*.xml"))
+	if cfg.MetadataDir != "" {
+		if err == nil {
+			_, err = os.ReadDir(cfg.MetadataDir)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("saml: metadata_dir: %w", err)
+		}
+		for _, file := range found {
+			name := strings.TrimSuffix(filepath.Base(file), ".xml")
+			files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
+		}
+	}
+	all := awsProviders(aws)
+	var faults []error
+	for _, f := range files {
+		sp, err := loadProvider(f, now)
+		if err == nil {
+			err = admit(all, sp, self)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("saml: service provider %s: %s: %w", f.Name, f.MetadataFile, err))
+		}
+	}
+	return all, errors.Join(faults...)
+}
+
+// escapeGlob keeps a folder's name from being read as a pattern.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+// admit adds sp, unless its name or entity ID is somebody's already.
+func admit(all map[string]*Provider, sp *Provider, self string) error {
+	if sp.EntityID == self {
+		return errors.New("it is our own metadata, not a service provider's")
+	}
+	if IsAWS(sp.EntityID) {
+		return errors.New("AWS is built in; leave this file out")
+	}
+	for _, other := range all {
+		if other.EntityID == sp.EntityID || other.Name == sp.Name {
+			return fmt.Errorf("another provider has the same name or the entity ID %s", sp.EntityID)
+		}
+	}
+	all[sp.EntityID] = sp
+	return nil
+}
+
+// awsProviders is AWS under each entity ID that its partitions have.
+func awsProviders(acs []string) map[string]*Provider {
+	all := map[string]*Provider{}
+	for suffix, name := range map[string]string{"": "AWS", ":govcloud": "AWS GovCloud (US)", ":cn-north-1": "AWS China"} {
+		sp := &Provider{EntityID: awsAudience + suffix, Name: name, AWS: true, NameIDFormat: NameIDPersistent, Sign: SignAssertion}
+		for i, location := range acs {
+			sp.endpoints = append(sp.endpoints, endpoint{location: location, index: i})
+		}
+		if len(acs) > 0 {
+			sp.ACS = acs[0]
+		}
+		all[sp.EntityID] = sp
+	}
+	return all
+}
+
+func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
+	file, err := os.Open(f.MetadataFile)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var document bytes.Buffer
+	if _, err := document.ReadFrom(&limited{file, maxMetadata}); err != nil {
+		return nil, err
+	}
+	sp, err := parseMetadata(document.Bytes(), now)
+	if err != nil {
+		return nil, err
+	}
+	sp.Name, sp.Sign = f.Name, cmp.Or(f.Sign, SignBoth)
+	return sp, nil
+}
+
+// parseMetadata reads the metadata of one service provider: an
+// EntityDescriptor, or an EntitiesDescriptor with one of them.
+func parseMetadata(document []byte, now time.Time) (*Provider, error) {
+	var root xml.Name
+	err := scan(document, strictness{comments: true, element: func(path []xml.Name, e xml.StartElement) error {
+		if len(path) == 1 {
+			root = e.Name
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	var all crewjam.EntitiesDescriptor
+	if root == (xml.Name{Space: namespaces[nsMD].uri, Local: "EntitiesDescriptor"}) {
+		err = xml.Unmarshal(document, &all)
+	} else {
+		all.EntityDescriptors = make([]crewjam.EntityDescriptor, 1)
+		err = xml.Unmarshal(document, &all.EntityDescriptors[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("not metadata: %w", err)
+	}
+	return soleProvider(&all, now)
+}
+
+func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, error) {
+	var found *Provider
+	for i := range all.EntityDescriptors {
+		entity := &all.EntityDescriptors[i]
+		for j := range entity.SPSSODescriptors {
+			role := &entity.SPSSODescriptors[j]
+			if !slices.Contains(strings.Fields(role.ProtocolSupportEnumeration), protocolSAML2) {
+				continue
+			}
+			if found != nil {
+				return nil, errors.New("it describes more than one service provider; give each a file")
+			}
+			sp, err := newProvider(entity, role)
+			if err != nil {
+				return nil, err
+			}
+			sp.validUntil = earliest(sp.validUntil, all.ValidUntil)
+			found = sp
+		}
+	}
+	if found == nil {
+		return nil, errors.New("it describes no SAML 2.0 service provider")
+	}
+	if found.expired(now) {
+		return nil, fmt.Errorf("it was valid until %s; ask its owner for a new one", found.validUntil.Format(time.RFC3339))
+	}
+	return found, nil
+}
+
+func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor) (*Provider, error) {
+	if !isEntityID(entity.EntityID) {
+		return nil, fmt.Errorf("entity ID %q: want an absolute URI of at most 256 characters", entity.EntityID)
+	}
+	sp := &Provider{
+		EntityID:       entity.EntityID,
+		NameIDFormat:   NameIDPersistent,
+		SignedRequests: role.AuthnRequestsSigned != nil && *role.AuthnRequestsSigned,
+		validUntil:     earliest(entity.ValidUntil, role.ValidUntil),
+	}
+	for _, f := range role.NameIDFormats {
+		if v := strings.TrimSpace(string(f)); v == NameIDPersistent || v == NameIDEmail || v == NameIDTransient {
+			sp.NameIDFormat = v
+			break
+		}
+	}
+	if err := sp.addKeys(role.KeyDescriptors); err != nil {
+		return nil, err
+	}
+	if sp.SignedRequests && len(sp.keys) == 0 {
+		return nil, errors.New("it says AuthnRequestsSigned and has no key to verify them with")
+	}
+	return sp, sp.addEndpoints(role.AssertionConsumerServices)
+}
+
+func earliest(t time.Time, u *time.Time) time.Time {
+	if u == nil || u.IsZero() || (!t.IsZero() && t.Before(*u)) {
+		return t
+	}
+	return *u
+}
+
+// addKeys keeps every key that may have signed a request: those for signing
+// and those without a use. The dates of their certificates do not count
+// (Metadata Interoperability Profile §2.6.1).
+func (sp *Provider) addKeys(descriptors []crewjam.KeyDescriptor) error {
+	for _, d := range descriptors {
+		sp.encrypts = sp.encrypts || d.Use != "signing"
+		if d.Use != "signing" && d.Use != "" {
+			continue
+		}
+		for _, c := range d.KeyInfo.X509Data.X509Certificates {
+			der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
+			if err != nil {
+				return fmt.Errorf("a certificate is not base64: %w", err)
+			}
+			cert, err := x509.ParseCertificate(der)
+			if err != nil {
+				return fmt.Errorf("a certificate cannot be read: %w", err)
+			}
+			sp.keys = append(sp.keys, cert)
+		}
+	}
+	return nil
+}
+
+// addEndpoints keeps the assertion consumer services that take a POST, and
+// chooses the default (saml-metadata §2.2.3): the first with
+// isDefault="true", else the first that does not say "false", else the first.
+func (sp *Provider) addEndpoints(services []crewjam.IndexedEndpoint) error {
+	for _, s := range services {
+		if s.Binding != bindingPost {
+			continue
+		}
+		if err := checkACS(s.Location); err != nil {
+			return err
+		}
+		sp.endpoints = append(sp.endpoints, endpoint{s.Location, s.Index, s.IsDefault})
+	}
+	if len(sp.endpoints) == 0 {
+		return errors.New("it has no assertion consumer service with the HTTP-POST binding")
+	}
+	sp.ACS = sp.defaultACS()
+	return nil
+}
+
+func (sp *Provider) defaultACS() string {
+	for _, e := range sp.endpoints {
+		if e.isDefault != nil && *e.isDefault {
+			return e.location
+		}
+	}
+	for _, e := range sp.endpoints {
+		if e.isDefault == nil {
+			return e.location
+		}
+	}
+	if len(sp.endpoints) == 0 {
+		return ""
+	}
+	return sp.endpoints[0].location
+}
+
+// chooseACS finds where the answer to a request goes (saml-core §3.4.1). A
+// URL must be a registered one byte for byte; an index must exist and take a
+// POST. What is not registered is never answered at another place instead.
+func (sp *Provider) chooseACS(location, index string) (string, error) {
+	if location != "" && index != "" {
+		return "", errors.New("it names an assertion consumer service both by URL and by index")
+	}
+	if location == "" && index == "" {
+		if acs := sp.defaultACS(); acs != "" {
+			return acs, nil
+		}
+		return "", errors.New("the provider has no assertion consumer service")
+	}
+	for _, e := range sp.endpoints {
+		if (location != "" && e.location == location) || (index != "" && strconv.Itoa(e.index) == index) {
+			return e.location, nil
+		}
+	}
+	return "", errors.New("the assertion consumer service that it names is not registered")
+}
+
+// checkACS holds a location to https, or to http on this very machine: what
+// is posted there is a bearer token. It becomes the action of a form, so that
+// anything else could be a script (CVE-2023-45683).
+func checkACS(location string) error {
+	u, err := url.Parse(location)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsAny(location, " \t\r\n\\\"'<>") {
+		return fmt.Errorf("assertion consumer service %q is no plain URL", location)
+	}
+	if u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return nil
+	}
+	return fmt.Errorf("assertion consumer service %q: want https (http only on a loopback address)", location)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func sortProviders(list []Provider) {
+	slices.SortFunc(list, func(a, b Provider) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.EntityID, b.EntityID))
+	})
+}
