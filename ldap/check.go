@@ -1,0 +1,186 @@
+package ldap
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"gatehouse"
+
+	goldap "github.com/go-ldap/ldap/v3"
+)
+
+// expiresSoon is when a server's certificate becomes a warning.
+const expiresSoon = 30 * 24 * time.Hour
+
+// checkup gathers findings about one directory.
+type checkup struct {
+	subject  string
+	findings []gatehouse.Finding
+}
+
+func (c *checkup) ok(format string, args ...any) {
+	c.add(gatehouse.FindingOK, "", format, args...)
+}
+
+func (c *checkup) fail(fix, format string, args ...any) {
+	c.add(gatehouse.FindingFailure, fix, format, args...)
+}
+
+func (c *checkup) add(state gatehouse.FindingState, fix, format string, args ...any) {
+	c.findings = append(c.findings, gatehouse.Finding{Subject: c.subject, State: state, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// Check looks at each server (reachable, TLS, service account) and, through
+// one that works, at what the service account can see. The service account is
+// not bound again once it was refused.
+func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
+	c := &checkup{subject: "directory " + d.cfg.Name}
+	ctx, cancel := context.WithTimeout(ctx, 4*d.cfg.Timeout)
+	defer cancel()
+	list, err := d.pool.servers.all(ctx)
+	if err != nil {
+		c.fail("check the domain's name, and that this machine's DNS knows it; or list urls", "%v", err)
+		return c.findings
+	}
+	works := false
+	for _, s := range list {
+		ok, refused := d.checkServer(ctx, c, s)
+		works = works || ok
+		if refused {
+			return c.findings
+		}
+	}
+	if works && d.checkBases(ctx, c) {
+		d.checkPeople(ctx, c)
+	}
+	return c.findings
+}
+
+// checkServer reports whether s works, and whether it refused the service account.
+func (d *Directory) checkServer(ctx context.Context, c *checkup, s *server) (ok, refused bool) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	conn, err := dial(ctx, s, d.pool.tls, d.now)
+	if err != nil {
+		c.fail(connectFix(err, s), "%s: %v", s.url, err)
+		return false, false
+	}
+	defer conn.drop()
+	leaf := conn.state.PeerCertificates[0]
+	seen := fmt.Sprintf("%s: %s, certificate of %s until %s", s.url, tls.VersionName(conn.state.Version),
+		leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly))
+	if left := leaf.NotAfter.Sub(d.now()); left < expiresSoon {
+		c.add(gatehouse.FindingWarning, "renew the server's certificate before then, or sign-in stops", "%s", seen)
+	} else {
+		c.ok("%s", seen)
+	}
+	if err := d.pool.service.bind(ctx, d.pool, conn); err != nil {
+		c.fail(bindFix(err), "%s: %v", s.url, err)
+		return false, errors.Is(err, errServiceRefused)
+	}
+	c.ok("%s: service account %s accepted", s.url, d.cfg.BindDN)
+	return true, false
+}
+
+// connectFix is what to do about a failure to connect or to agree on TLS.
+func connectFix(err error, s *server) string {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var dns *net.DNSError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &authority):
+		return "set ca_file to the certificate of the authority that signed this server's"
+	case errors.As(err, &name):
+		return "use in urls the name that the server's certificate is for, or give the server a certificate for " + s.host
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew the server's certificate, and see that the clocks are right"
+	case errors.As(err, &dns):
+		return "check the host's name in urls, and this machine's DNS"
+	case errors.As(err, &record):
+		return "the port does not speak TLS: use ldap:// for StartTLS, or the port of LDAPS"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "see that no firewall swallows the connection, and that the server answers; or raise timeout"
+	}
+	return "see that the server runs, listens on that port and offers TLS there"
+}
+
+// bindFix is what to do about a service account that cannot bind.
+func bindFix(err error) string {
+	code, _ := resultCode(err)
+	switch {
+	case code == goldap.LDAPResultInvalidCredentials || errors.Is(err, errServiceRefused):
+		return "check bind_dn and bind_password_file, and that the account is neither locked nor expired; other servers were not tried, so as not to lock it"
+	case code == goldap.LDAPResultInappropriateAuthentication || code == goldap.LDAPResultStrongAuthRequired:
+		return "the server wants another kind of bind: allow simple binds over TLS for the service account"
+	}
+	return "see the server's log for why it does not take the bind"
+}
+
+func (d *Directory) checkBases(ctx context.Context, c *checkup) bool {
+	good := true
+	looked := map[string]bool{}
+	for _, b := range []struct{ key, dn string }{
+		{"base_dn", d.cfg.BaseDN}, {"user_base_dn", d.cfg.UserBaseDN}, {"group_base_dn", d.cfg.GroupBaseDN},
+	} {
+		if looked[b.dn] {
+			continue
+		}
+		looked[b.dn] = true
+		entries, err := d.search(ctx, query{base: b.dn, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
+		if err == nil && len(entries) == 1 {
+			c.ok("%s %s exists", b.key, b.dn)
+			continue
+		}
+		good = false
+		c.fail("correct "+b.key+", or let the service account read it", "%s %s cannot be read: %v", b.key, b.dn, cause(err))
+	}
+	return good
+}
+
+// cause says in words that there was no error and nothing either.
+func cause(err error) error {
+	if err == nil {
+		return errors.New("no entry")
+	}
+	return err
+}
+
+// checkPeople looks for one person, whoever that is, and at what Gatehouse
+// needs of them.
+func (d *Directory) checkPeople(ctx context.Context, c *checkup) {
+	// A look at one page of everybody; how many there are is of no interest.
+	var entries []*goldap.Entry
+	err := d.pool.search(ctx, func(conn *conn) error {
+		req := goldap.NewSearchRequest(d.cfg.UserBaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 1, 0, false,
+			everybody(d.cfg.UserFilter), d.personAttributes(), nil)
+		result, err := conn.Search(req)
+		if result != nil {
+			entries = result.Entries
+		}
+		if goldap.IsErrorWithCode(err, goldap.LDAPResultSizeLimitExceeded) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		c.fail("correct user_filter, or let the service account search below user_base_dn", "searching people below %s: %v", d.cfg.UserBaseDN, err)
+		return
+	case len(entries) == 0:
+		c.fail("correct user_base_dn and user_filter, or let the service account read people there",
+			"nobody below %s whom %s selects is visible", d.cfg.UserBaseDN, d.cfg.UserFilter)
+		return
+	}
+	if _, err := d.user(entries[0]); err != nil {
+		c.fail("let the service account read "+d.cfg.IDAttribute+" and "+d.cfg.UsernameAttribute+", or correct id_attribute and username_attribute", "%v", err)
+		return
+	}
+	c.ok("people below %s can be found and told apart by %s", d.cfg.UserBaseDN, d.cfg.IDAttribute)
+}

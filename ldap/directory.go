@@ -1,0 +1,172 @@
+// Package ldap authenticates people against an LDAP server or Active Directory.
+//
+// It finds a person with a service account, binds as them over TLS, and
+// collects their groups, nested ones included. It knows nothing of HTTP, SAML
+// or AWS.
+//
+// # How a person is proved
+//
+// The name that somebody types is only ever the value of a search filter,
+// escaped in one place (userFilter). The search must find exactly one entry.
+// The DN that the server returned for it, byte for byte, is then bound with
+// the password, once, on a connection that serves nothing else and is closed
+// afterwards. A bind is never repeated: each one counts towards lock-out.
+//
+// What the directory says about an account's state is passed on only when it
+// says so after the password was right; see judge. Errors about a person
+// carry a fixed word for the audit record, which is read with
+//
+//	var r interface{ Reason() string }
+//	if errors.As(err, &r) { word = r.Reason() }
+//
+// # How groups are collected
+//
+// All or none: a search that was cut short, by a limit, a lost connection or
+// the clock, is an error. Active Directory computes nested groups itself
+// (tokenGroups); elsewhere membership is walked upwards. See groups.go.
+//
+// # How servers are used
+//
+// Everything is encrypted and every certificate verified; ldap:// means
+// StartTLS. A few connections are kept for searching. A server that fails is
+// passed over, searches go once more to another, and every call ends within
+// Config.Timeout. See pool.go and servers.go.
+package ldap
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gatehouse"
+)
+
+// Directory is one directory, on one or several servers. It implements
+// access.Directory and is safe for concurrent use.
+type Directory struct {
+	cfg  Config
+	now  func() time.Time
+	log  *slog.Logger
+	pool *pool
+
+	mu       sync.Mutex
+	computes *bool // the servers compute nested groups; nil: not known yet
+	warned   bool  // that tokenGroups cannot be read
+}
+
+// New makes a Directory from a Config that has its defaults and no faults. It
+// reads the certificate files and contacts nobody: a directory that is down
+// is one that answers ErrUnavailable, until it is up again.
+// now may be nil, for time.Now.
+func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error) {
+	if now == nil {
+		now = time.Now
+	}
+	cfg.SetDefaults()
+	p, err := newPool(cfg, now, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Directory{cfg: cfg, now: now, log: log, pool: p}, nil
+}
+
+// Name is the directory's name in the configuration.
+func (d *Directory) Name() string { return d.cfg.Name }
+
+// Close closes the connections that are idle; calls under way end as they would.
+func (d *Directory) Close() { d.pool.close() }
+
+// Authenticate finds the person that username means, asks admit about their
+// identifier, proves the password and collects their groups. What admit
+// returns ends the attempt and is returned as it is.
+//
+// Errors: ErrInvalidCredentials, ErrUnknownPerson (nobody, or more than one);
+// ErrPasswordExpired, ErrPasswordMustChange and the ErrAccount… kinds, only
+// when the password was right; ErrUnavailable. All but the last and admit's
+// own have a method Reason() string: see the package's comment.
+func (d *Directory) Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(id string) error) (gatehouse.User, error) {
+	if err := checkPassword(password); err != nil {
+		return gatehouse.User{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	entry, err := d.find(ctx, username)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	user, err := d.user(entry)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	if err := admit(user.ID); err != nil {
+		return gatehouse.User{}, err
+	}
+	if err := d.prove(ctx, user.DN, password); err != nil {
+		return gatehouse.User{}, err
+	}
+	// Most servers have looked at this before they accepted the bind.
+	if err := usable(entry, d.now()); err != nil {
+		return gatehouse.User{}, d.refused(err)
+	}
+	return d.withGroups(ctx, user, false)
+}
+
+// Find reads the person that username means, without a proof and whatever the
+// state of their account. Here, other than at sign-in, nested groups of
+// Active Directory have their Via, for people to read.
+//
+// Errors: ErrUnknownPerson, ErrUnavailable.
+func (d *Directory) Find(ctx context.Context, username string) (gatehouse.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	entry, err := d.find(ctx, username)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	user, err := d.user(entry)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	return d.withGroups(ctx, user, true)
+}
+
+// Lookup reads a person again by their immutable identifier, if their account
+// may still be used. It also refuses somebody whom user_filter no longer selects.
+//
+// Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,
+// ErrAccountExpired, ErrUnavailable.
+func (d *Directory) Lookup(ctx context.Context, id string) (gatehouse.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	entry, err := d.findID(ctx, id)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	if err := usable(entry, d.now()); err != nil {
+		return gatehouse.User{}, d.refused(err)
+	}
+	if err := unlocked(entry); err != nil {
+		return gatehouse.User{}, d.refused(err)
+	}
+	user, err := d.user(entry)
+	if err != nil {
+		return gatehouse.User{}, err
+	}
+	return d.withGroups(ctx, user, false)
+}
+
+// refused keeps a refusal as it is; any other error means that the directory
+// talks nonsense.
+func (d *Directory) refused(err error) error {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return err
+	}
+	return d.unavailable(err)
+}
+
+// unavailable says that this directory did not do its part.
+func (d *Directory) unavailable(err error) error {
+	return &gatehouse.Unavailable{What: "directory", Name: d.cfg.Name, Err: err}
+}

@@ -1,0 +1,348 @@
+package ldap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gatehouse"
+
+	goldap "github.com/go-ldap/ldap/v3"
+)
+
+const (
+	// maxDepth and maxGroups bound what one person's groups may cost. Beyond
+	// them the person is refused: a part of the list could leave out the very
+	// group that takes something away.
+	maxDepth  = 10
+	maxGroups = 2000
+
+	// perFilter is how many alternatives go into one filter, which keeps it
+	// well below the sizes that servers refuse.
+	perFilter = 100
+)
+
+// Rules of matching and capabilities of Active Directory (MS-ADTS §3.1.1.3.4).
+const (
+	ruleInChain   = "1.2.840.113556.1.4.1941"
+	capActiveDir  = "1.2.840.113556.1.4.800"
+	securityGroup = "(groupType:1.2.840.113556.1.4.803:=2147483648)"
+)
+
+// withGroups completes u with its groups.
+func (d *Directory) withGroups(ctx context.Context, u gatehouse.User, explain bool) (gatehouse.User, error) {
+	groups, err := d.groups(ctx, u, explain)
+	if err != nil {
+		return gatehouse.User{}, d.unavailable(fmt.Errorf("reading the groups of %s: %w", u.DN, err))
+	}
+	u.Groups = groups
+	u.ReadAt = d.now()
+	return u, nil
+}
+
+func (d *Directory) groups(ctx context.Context, u gatehouse.User, explain bool) ([]gatehouse.Group, error) {
+	computes, err := d.computesGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !computes {
+		return d.walk(ctx, u)
+	}
+	groups, err := d.tokenGroups(ctx, u)
+	if err != nil || !explain {
+		return groups, err
+	}
+	walked, err := d.walk(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return withVia(groups, walked), nil
+}
+
+// withVia copies how each group came about from those that were walked to.
+func withVia(groups, walked []gatehouse.Group) []gatehouse.Group {
+	via := map[string][]string{}
+	for _, g := range walked {
+		via[dnKey(g.DN)] = g.Via
+	}
+	for i := range groups {
+		groups[i].Via = via[dnKey(groups[i].DN)]
+	}
+	return groups
+}
+
+// computesGroups reports whether to leave nesting to the server: it is Active
+// Directory, nesting is wanted, and nobody configured a filter of their own.
+func (d *Directory) computesGroups(ctx context.Context) (bool, error) {
+	if d.cfg.Type != ActiveDirectory || !*d.cfg.Nested || d.cfg.GroupFilter != presets[ActiveDirectory].GroupFilter {
+		return false, nil
+	}
+	d.mu.Lock()
+	known := d.computes
+	d.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	entries, err := d.search(ctx, query{scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"supportedCapabilities"}, most: 1})
+	if err != nil {
+		return false, fmt.Errorf("reading the server's capabilities: %w", err)
+	}
+	// A server that does not know the rules below answers them with nothing,
+	// and nothing would look like a person without groups.
+	computes := len(entries) == 1 && slices.Contains(entries[0].GetEqualFoldAttributeValues("supportedCapabilities"), capActiveDir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.computes = &computes
+	return computes, nil
+}
+
+// groupFilter puts a member's DN and the person's username into a template.
+// The username is empty for groups in groups: then it becomes a NUL, which
+// nobody is called.
+func groupFilter(template, dn, username string) string {
+	name := goldap.EscapeFilter(username)
+	if username == "" {
+		name = `\00`
+	}
+	return strings.NewReplacer("%s", goldap.EscapeFilter(dn), "%u", name).Replace(template)
+}
+
+// walk goes from the person upwards, a level at a time.
+func (d *Directory) walk(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
+	var groups []gatehouse.Group
+	seen := map[string]bool{dnKey(u.DN): true}
+	level, username := []gatehouse.Group{{DN: u.DN}}, u.Username
+	for depth := 0; len(level) > 0; depth++ {
+		found, err := d.parents(ctx, level, username, depth > 0)
+		if err != nil {
+			return nil, err
+		}
+		found = slices.DeleteFunc(found, func(g gatehouse.Group) bool {
+			key := dnKey(g.DN)
+			known := seen[key]
+			seen[key] = true
+			return known
+		})
+		if depth == maxDepth && len(found) > 0 {
+			return nil, fmt.Errorf("groups are nested more than %d deep, as far as %s", maxDepth, found[0].DN)
+		}
+		if groups = append(groups, found...); len(groups) > maxGroups {
+			return nil, fmt.Errorf("more than %d groups: %w", maxGroups, errTooMany)
+		}
+		if !*d.cfg.Nested {
+			break
+		}
+		level, username = found, ""
+	}
+	return groups, nil
+}
+
+// parents are the groups that have a member in level. For groups above groups
+// their members are read as well, since only they tell the way.
+func (d *Directory) parents(ctx context.Context, level []gatehouse.Group, username string, trace bool) ([]gatehouse.Group, error) {
+	members := memberAttributes(d.cfg.GroupFilter)
+	attributes := []string{d.cfg.GroupNameAttribute}
+	if trace {
+		attributes = append(attributes, members...)
+	}
+	var groups []gatehouse.Group
+	for chunk := range slices.Chunk(level, perFilter) {
+		var filter strings.Builder
+		for _, g := range chunk {
+			filter.WriteString(groupFilter(d.cfg.GroupFilter, g.DN, username))
+		}
+		entries, err := d.groupEntries(ctx, "(|"+filter.String()+")", attributes)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			g := d.group(e)
+			if trace {
+				g.Via = way(e, members, chunk)
+			}
+			groups = append(groups, g)
+		}
+	}
+	return groups, nil
+}
+
+// groupEntries are the groups that filter selects, all of them.
+func (d *Directory) groupEntries(ctx context.Context, filter string, attributes []string) ([]*goldap.Entry, error) {
+	entries, err := d.search(ctx, query{base: d.cfg.GroupBaseDN, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: attributes, most: maxGroups})
+	if errors.Is(err, errTooMany) {
+		return nil, fmt.Errorf("more than %d groups: %w", maxGroups, err)
+	}
+	return entries, err
+}
+
+func (d *Directory) group(e *goldap.Entry) gatehouse.Group {
+	return gatehouse.Group{DN: e.DN, Name: e.GetEqualFoldAttributeValue(d.cfg.GroupNameAttribute)}
+}
+
+// way is the chain of groups by which a member of below is in e: one chain,
+// where there are several. It is empty when e does not show the member, as a
+// group of more than 1500 in Active Directory may not.
+func way(e *goldap.Entry, members []string, below []gatehouse.Group) []string {
+	byDN, byKey := map[string]int{}, map[string]int{}
+	for i, g := range below {
+		byDN[g.DN], byKey[dnKey(g.DN)] = i, i
+	}
+	var values []string
+	for _, name := range members {
+		values = append(values, e.GetEqualFoldAttributeValues(name)...)
+	}
+	for _, v := range values {
+		if i, ok := byDN[v]; ok {
+			return append(slices.Clone(below[i].Via), below[i].DN)
+		}
+	}
+	for _, v := range values {
+		if i, ok := byKey[dnKey(v)]; ok {
+			return append(slices.Clone(below[i].Via), below[i].DN)
+		}
+	}
+	return nil
+}
+
+var memberAssertion = regexp.MustCompile(`([A-Za-z][A-Za-z0-9;-]*)(?::[^=()]*)?=%s`)
+
+// memberAttributes are the attributes in which a filter looks for a DN.
+func memberAttributes(template string) []string {
+	var names []string
+	for _, m := range memberAssertion.FindAllStringSubmatch(template, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// dnKey makes two spellings of one DN equal. Servers change the spelling on
+// the way: uid=w\,comma comes back as uid=w\2Ccomma.
+func dnKey(dn string) string {
+	parsed, err := goldap.ParseDN(dn)
+	if err != nil {
+		return "?" + strings.ToLower(dn)
+	}
+	var key strings.Builder
+	for _, rdn := range parsed.RDNs {
+		var parts []string
+		for _, a := range rdn.Attributes {
+			parts = append(parts, strconv.Quote(strings.ToLower(a.Type))+"="+strconv.Quote(strings.ToLower(a.Value)))
+		}
+		slices.Sort(parts)
+		key.WriteString(strings.Join(parts, "+") + ",")
+	}
+	return key.String()
+}
+
+// tokenGroups are the groups that Windows itself would give the person:
+// nested, the primary group among them, distribution lists left out
+// (MS-ADTS §3.1.1.4.5.19). The attribute holds SIDs, which are looked up.
+func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
+	entries, err := d.search(ctx, query{base: u.DN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
+		attributes: []string{"tokenGroups", "objectSid", "primaryGroupID"}, most: 1})
+	code, answered := resultCode(err)
+	unreadable := answered && (code == goldap.LDAPResultOperationsError || code == goldap.LDAPResultInsufficientAccessRights)
+	if err != nil && !unreadable {
+		return nil, err
+	}
+	if err == nil && len(entries) != 1 {
+		return nil, fmt.Errorf("%s cannot be read any more", u.DN)
+	}
+	var sids [][]byte
+	if err == nil {
+		sids = entries[0].GetEqualFoldRawAttributeValues("tokenGroups")
+	}
+	// Everybody has a primary group, so that an empty list is an unreadable one.
+	if len(sids) == 0 {
+		return d.inChain(ctx, u)
+	}
+	return d.bySID(ctx, sids)
+}
+
+// bySID are the security groups with those identifiers.
+func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group, error) {
+	if len(sids) > maxGroups {
+		return nil, fmt.Errorf("%d groups, more than %d: %w", len(sids), maxGroups, errTooMany)
+	}
+	var groups []gatehouse.Group
+	for chunk := range slices.Chunk(sids, perFilter) {
+		filter := "(&(objectCategory=group)" + securityGroup + "(|"
+		for _, sid := range chunk {
+			filter += "(objectSid=" + escapeBytes(sid) + ")"
+		}
+		entries, err := d.groupEntries(ctx, filter+"))", []string{d.cfg.GroupNameAttribute})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			groups = append(groups, d.group(e))
+		}
+	}
+	return groups, nil
+}
+
+// inChain has the server follow member upwards, for a service account that
+// may not read tokenGroups. That leaves out the primary group, which is
+// nobody's member attribute, and is added by its identifier.
+func (d *Directory) inChain(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
+	d.warnOnce(ctx)
+	primary, err := d.primaryGroup(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	groups, seen := primary, map[string]bool{}
+	starts := []string{u.DN}
+	for _, g := range primary {
+		seen[dnKey(g.DN)] = true
+		starts = append(starts, g.DN)
+	}
+	for _, dn := range starts {
+		filter := "(&(objectCategory=group)" + securityGroup + "(member:" + ruleInChain + ":=" + goldap.EscapeFilter(dn) + "))"
+		entries, err := d.groupEntries(ctx, filter, []string{d.cfg.GroupNameAttribute})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if key := dnKey(e.DN); !seen[key] {
+				seen[key] = true
+				groups = append(groups, d.group(e))
+			}
+		}
+	}
+	return groups, nil
+}
+
+func (d *Directory) primaryGroup(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
+	entries, err := d.search(ctx, query{base: u.DN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
+		attributes: []string{"objectSid", "primaryGroupID"}, most: 1})
+	if err != nil {
+		return nil, fmt.Errorf("reading the primary group: %w", err)
+	}
+	if len(entries) != 1 {
+		return nil, fmt.Errorf("%s cannot be read any more", u.DN)
+	}
+	rid, err := strconv.ParseUint(entries[0].GetEqualFoldAttributeValue("primaryGroupID"), 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("primaryGroupID: %w", err)
+	}
+	sid, err := primaryGroupSID(entries[0].GetEqualFoldRawAttributeValue("objectSid"), uint32(rid))
+	if err != nil {
+		return nil, err
+	}
+	return d.bySID(ctx, [][]byte{sid})
+}
+
+func (d *Directory) warnOnce(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.warned {
+		d.log.LogAttrs(ctx, slog.LevelWarn, "directory hides tokenGroups from the service account; nested groups cost more without",
+			slog.String("directory", d.cfg.Name))
+	}
+	d.warned = true
+}

@@ -1,0 +1,309 @@
+package ldap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+)
+
+const (
+	// Directories hang up on connections that are idle for long, and load
+	// balancers and firewalls forget them sooner, without saying so.
+	maxIdle = 4 * time.Minute
+	maxLife = 10 * time.Minute
+
+	// A service account that is refused is not tried again at once, or it
+	// would be locked out by our own retries on every server.
+	backOffMin = time.Minute
+	backOffMax = 30 * time.Minute
+)
+
+// pool keeps the connections to a directory: a few that are bound as the
+// service account and search, and some room for those that prove passwords.
+// The two never mix: a refused bind leaves a connection bound as whoever it
+// was before on some servers, which RFC 4511 §4.2.1 forbids and Samba does.
+type pool struct {
+	cfg     Config
+	tls     *tls.Config
+	servers *servers
+	now     func() time.Time
+	log     *slog.Logger
+
+	searching chan struct{} // one token for each connection that searches
+	proving   chan struct{} // one for each that binds as a person
+	service   serviceAccount
+
+	mu     sync.Mutex
+	idle   []*conn
+	closed bool
+}
+
+func newPool(c Config, now func() time.Time, log *slog.Logger) (*pool, error) {
+	conf, err := c.clientTLS()
+	if err != nil {
+		return nil, err
+	}
+	ss, err := newServers(c, now)
+	if err != nil {
+		return nil, err
+	}
+	return &pool{
+		cfg: c, tls: conf, servers: ss, now: now, log: log,
+		searching: make(chan struct{}, c.Connections),
+		proving:   make(chan struct{}, c.Connections),
+		service:   serviceAccount{one: make(chan struct{}, 1)},
+	}, nil
+}
+
+// acquire takes a token, or gives up when ctx ends.
+func acquire(ctx context.Context, tokens chan struct{}) error {
+	select {
+	case tokens <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a free connection: %w", ctx.Err())
+	}
+}
+
+// search runs f, which must only read, on a connection bound as the service
+// account. When the server fails at it, it runs once more, on another server
+// where there is one.
+func (p *pool) search(ctx context.Context, f func(*conn) error) error {
+	if err := acquire(ctx, p.searching); err != nil {
+		return err
+	}
+	defer func() { <-p.searching }()
+	failed, err := p.attempt(ctx, nil, f)
+	if failed == nil || ctx.Err() != nil {
+		return err
+	}
+	again, err2 := p.attempt(ctx, failed, f)
+	if again == nil && err2 == nil {
+		return nil
+	}
+	return errors.Join(err2, err)
+}
+
+// attempt runs f once. When the server is to blame for the error it returns,
+// it also returns the server.
+func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) (*server, error) {
+	c := p.takeIdle()
+	if c == nil {
+		var err error
+		if c, err = p.open(ctx, avoid); err != nil {
+			return nil, err
+		}
+	}
+	call, cancel := p.share(ctx, avoid == nil)
+	defer cancel()
+	err := c.during(call, func() error { return f(c) })
+	switch code, _ := resultCode(err); {
+	case errors.Is(err, errTooMany):
+		// Entries that nobody wants may still be on their way.
+		c.drop()
+		return nil, err
+	case broken(err), troubled(err):
+		p.blame(ctx, c.server, err)
+		c.drop()
+		return c.server, err
+	case code == goldap.LDAPResultOther:
+		c.drop()
+		return c.server, err
+	}
+	p.servers.worked(c.server)
+	p.giveBack(c)
+	return nil, err
+}
+
+// share leaves half of the time for a second attempt elsewhere, where there
+// is an elsewhere.
+func (p *pool) share(ctx context.Context, first bool) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !first || !ok || p.servers.count() < 2 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
+
+// blame notes that s did not answer, and hangs up on what is idle there: it
+// goes to the same dead place.
+func (p *pool) blame(ctx context.Context, s *server, err error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // whoever asked went away; that says nothing of the server
+	}
+	if p.servers.failed(s) {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "directory server does not answer, and is asked last for a while",
+			slog.String("directory", p.cfg.Name), slog.String("server", s.url), slog.Any("err", err))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		if c.server == s {
+			c.drop()
+		}
+		return c.server == s
+	})
+}
+
+// takeIdle is the connection that was used last, or nil.
+func (p *pool) takeIdle() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	for len(p.idle) > 0 {
+		c := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if !c.IsClosing() && now.Sub(c.used) < maxIdle && now.Sub(c.opened) < maxLife {
+			return c
+		}
+		go c.close()
+	}
+	return nil
+}
+
+func (p *pool) giveBack(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || c.IsClosing() {
+		go c.close()
+		return
+	}
+	c.used = p.now()
+	p.idle = append(p.idle, c)
+}
+
+// open connects as the service account. avoid, if any, is asked last.
+func (p *pool) open(ctx context.Context, avoid *server) (*conn, error) {
+	return p.connect(ctx, avoid, func(ctx context.Context, c *conn) error {
+		return p.service.bind(ctx, p, c)
+	})
+}
+
+// connect opens a connection to the first server that answers and for which
+// prepare succeeds.
+func (p *pool) connect(ctx context.Context, avoid *server, prepare func(context.Context, *conn) error) (*conn, error) {
+	list, err := p.servers.order(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.Index(list, avoid); i >= 0 {
+		list = append(slices.Delete(list, i, i+1), avoid)
+	}
+	var all error
+	for _, s := range list {
+		c, err := p.connectTo(ctx, s, len(list) > 1, prepare)
+		if err == nil {
+			return c, nil
+		}
+		all = errors.Join(all, fmt.Errorf("%s: %w", s.url, err))
+		if ctx.Err() != nil || errors.Is(err, errServiceRefused) {
+			return nil, all
+		}
+	}
+	return nil, all
+}
+
+func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare func(context.Context, *conn) error) (*conn, error) {
+	limit := p.cfg.Timeout
+	if hurry {
+		// A server that swallows packets must leave time for the next one.
+		limit /= 4
+	}
+	attempt, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := dial(attempt, s, p.tls, p.now)
+	if err != nil {
+		p.blame(ctx, s, err)
+		return nil, err
+	}
+	if err := prepare(attempt, c); err != nil {
+		c.drop()
+		if !errors.Is(err, errServiceRefused) && (broken(err) || troubled(err)) {
+			p.blame(ctx, s, err)
+		}
+		return nil, err
+	}
+	p.servers.worked(s)
+	return c, nil
+}
+
+// prove runs f, which binds, on a connection of its own. Only connecting is
+// tried on several servers: what f sends is sent once, since every bind
+// counts towards somebody's lock-out.
+func (p *pool) prove(ctx context.Context, f func(*conn) error) error {
+	if err := acquire(ctx, p.proving); err != nil {
+		return err
+	}
+	defer func() { <-p.proving }()
+	c, err := p.connect(ctx, nil, func(context.Context, *conn) error { return nil })
+	if err != nil {
+		return err
+	}
+	err = f(c)
+	if broken(err) || troubled(err) {
+		p.blame(ctx, c.server, err)
+		c.drop()
+		return err
+	}
+	c.close()
+	return err
+}
+
+// close hangs up on what is idle; what is in use hangs up when it is given back.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.idle {
+		c.close()
+	}
+	p.idle = nil
+}
+
+// errServiceRefused: the directory does not take the service account's password.
+var errServiceRefused = errors.New("the service account is refused: check bind_dn, bind_password and whether the account is locked or expired")
+
+// serviceAccount binds connections as the service account, one at a time, and
+// remembers a refusal.
+type serviceAccount struct {
+	one chan struct{} // whoever holds its token may bind, and touch the rest
+
+	backOff time.Duration
+	until   time.Time
+}
+
+// bind binds c as the service account. After a refusal it fails without
+// asking for a while.
+func (a *serviceAccount) bind(ctx context.Context, p *pool, c *conn) error {
+	if p.cfg.BindDN == "" {
+		return nil
+	}
+	if err := acquire(ctx, a.one); err != nil {
+		return err
+	}
+	defer func() { <-a.one }()
+	if now := p.now(); now.Before(a.until) {
+		return fmt.Errorf("%w (not tried again before %s, or a reload)", errServiceRefused, a.until.UTC().Format(time.RFC3339))
+	}
+	_, err := c.bind(ctx, p.cfg.BindDN, string(p.cfg.BindPassword))
+	if code, ok := resultCode(err); !ok || code != goldap.LDAPResultInvalidCredentials {
+		a.backOff = 0
+		if err != nil {
+			return fmt.Errorf("binding as the service account: %w", err)
+		}
+		return nil
+	}
+	a.backOff = min(max(4*a.backOff, backOffMin), backOffMax)
+	a.until = p.now().Add(a.backOff)
+	err = fmt.Errorf("%w: %w", errServiceRefused, err)
+	p.log.LogAttrs(ctx, slog.LevelError, "directory refuses the service account",
+		slog.String("directory", p.cfg.Name), slog.String("server", c.server.url), slog.Any("err", err))
+	return err
+}

@@ -1,0 +1,222 @@
+package ldap
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"gatehouse"
+
+	goldap "github.com/go-ldap/ldap/v3"
+)
+
+// query is one search. Its answer is whole or it is an error: a part of a
+// list of groups must never be taken for the list.
+type query struct {
+	base       string
+	scope      int
+	filter     string
+	attributes []string
+	most       int // entries beyond these are errTooMany
+}
+
+// pageSize keeps answers below the 1000 entries at which Active Directory and
+// OpenLDAP cut them off.
+const pageSize = 500
+
+var errTooMany = errors.New("more entries than expected")
+
+// search runs q on one of the directory's servers.
+func (d *Directory) search(ctx context.Context, q query) (entries []*goldap.Entry, err error) {
+	err = d.pool.search(ctx, func(c *conn) (err error) {
+		entries, err = c.pages(q)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// pages runs q on c, page by page where q may find many.
+//
+// References to other servers are left alone: what they lead to would be
+// asked with our service account's password (RFC 4511 §4.5.3).
+func (c *conn) pages(q query) ([]*goldap.Entry, error) {
+	var entries []*goldap.Entry
+	cookie := []byte(nil)
+	for {
+		req := goldap.NewSearchRequest(q.base, q.scope, goldap.NeverDerefAliases, 0, 0, false, q.filter, q.attributes, nil)
+		if q.most > pageSize {
+			// No size limit here: slapd refuses one that is above its own.
+			paging := goldap.NewControlPaging(pageSize)
+			paging.SetCookie(cookie)
+			req.Controls = []goldap.Control{paging}
+		} else {
+			// Samba does not mind the limit, so that we do, too.
+			req.SizeLimit, req.EnforceSizeLimit = q.most, true
+		}
+		result, err := c.Search(req)
+		if errors.Is(err, goldap.ErrSizeLimitExceeded) || q.most <= pageSize && goldap.IsErrorWithCode(err, goldap.LDAPResultSizeLimitExceeded) {
+			return nil, errTooMany
+		}
+		if err != nil {
+			return nil, err
+		}
+		if entries = append(entries, result.Entries...); len(entries) > q.most {
+			return nil, errTooMany
+		}
+		page, ok := goldap.FindControl(result.Controls, goldap.ControlTypePaging).(*goldap.ControlPaging)
+		if !ok || len(page.Cookie) == 0 {
+			return entries, nil
+		}
+		cookie = page.Cookie
+	}
+}
+
+// userFilter puts username into a filter template. This is the one place
+// where a name that somebody typed meets a filter, and where it is escaped.
+func userFilter(template, username string) string {
+	return strings.ReplaceAll(template, "%s", goldap.EscapeFilter(username))
+}
+
+// everybody is the filter of every person whom userFilter could select: a
+// restriction that the template makes holds for look-ups by identifier, too.
+func everybody(template string) string { return strings.ReplaceAll(template, "%s", "*") }
+
+// checkUsername refuses what no directory has and some might misread.
+func checkUsername(s string) error {
+	switch {
+	case s == "" || len(s) > 256 || !utf8.ValidString(s):
+		return refuse(gatehouse.ErrUnknownPerson, "malformed_username", nil)
+	case strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s:
+		return refuse(gatehouse.ErrUnknownPerson, "malformed_username", nil)
+	}
+	return nil
+}
+
+// find is the one entry that username means.
+func (d *Directory) find(ctx context.Context, username string) (*goldap.Entry, error) {
+	if err := checkUsername(username); err != nil {
+		return nil, err
+	}
+	return d.one(ctx, userFilter(d.cfg.UserFilter, username))
+}
+
+// findID is the one entry with that immutable identifier.
+func (d *Directory) findID(ctx context.Context, id string) (*goldap.Entry, error) {
+	value := goldap.EscapeFilter(id)
+	if isGUID(d.cfg.IDAttribute) {
+		raw, err := guidBytes(id)
+		if err != nil {
+			return nil, refuse(gatehouse.ErrUnknownPerson, "malformed_id", err)
+		}
+		value = escapeBytes(raw)
+	}
+	e, err := d.one(ctx, "(&("+d.cfg.IDAttribute+"="+value+")"+everybody(d.cfg.UserFilter)+")")
+	if err != nil {
+		return nil, err
+	}
+	// An attribute that is matched loosely must not lead to somebody else.
+	if got, err := d.id(e); err != nil || got != id {
+		return nil, refuse(gatehouse.ErrUnknownPerson, "unknown", fmt.Errorf("asked for %s, got %q", id, got))
+	}
+	return e, nil
+}
+
+// one is the person that filter selects, who must be the only one.
+func (d *Directory) one(ctx context.Context, filter string) (*goldap.Entry, error) {
+	entries, err := d.search(ctx, query{
+		base: d.cfg.UserBaseDN, scope: goldap.ScopeWholeSubtree, filter: filter,
+		attributes: d.personAttributes(), most: 2,
+	})
+	switch {
+	case errors.Is(err, errTooMany) || len(entries) > 1:
+		return nil, refuse(gatehouse.ErrUnknownPerson, "ambiguous", nil)
+	case err != nil:
+		return nil, d.unavailable(fmt.Errorf("searching for a person: %w", err))
+	case len(entries) == 0:
+		return nil, refuse(gatehouse.ErrUnknownPerson, "unknown", nil)
+	case entries[0].DN == "":
+		// A bind with an empty name is anonymous, whatever the password.
+		return nil, d.unavailable(errors.New("the directory returned an entry without a DN"))
+	}
+	return entries[0], nil
+}
+
+func (d *Directory) personAttributes() []string {
+	names := []string{d.cfg.IDAttribute, d.cfg.UsernameAttribute, d.cfg.NameAttribute, "cn", d.cfg.MailAttribute}
+	names = append(append(names, stateAttributes...), d.cfg.Attributes...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// id is the entry's immutable identifier.
+func (d *Directory) id(e *goldap.Entry) (string, error) {
+	values := e.GetEqualFoldRawAttributeValues(d.cfg.IDAttribute)
+	if len(values) != 1 || len(values[0]) == 0 {
+		return "", fmt.Errorf("%s has %d values of %s, want one that the service account may read", e.DN, len(values), d.cfg.IDAttribute)
+	}
+	if isGUID(d.cfg.IDAttribute) {
+		return guidText(values[0])
+	}
+	if !utf8.Valid(values[0]) {
+		return "", fmt.Errorf("%s of %s is not text", d.cfg.IDAttribute, e.DN)
+	}
+	return strings.ToLower(string(values[0])), nil
+}
+
+func isGUID(attribute string) bool { return strings.EqualFold(attribute, "objectGUID") }
+
+// user turns an entry into a person, still without groups.
+func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
+	id, err := d.id(e)
+	if err != nil {
+		return gatehouse.User{}, d.unavailable(err)
+	}
+	names := e.GetEqualFoldAttributeValues(d.cfg.UsernameAttribute)
+	if len(names) == 0 || names[0] == "" {
+		return gatehouse.User{}, d.unavailable(fmt.Errorf("%s has no %s that the service account may read", e.DN, d.cfg.UsernameAttribute))
+	}
+	u := gatehouse.User{
+		Directory: d.cfg.Name,
+		ID:        id,
+		// Several values come in any order, and a person has one name.
+		Username:    slices.Min(names),
+		DN:          e.DN,
+		DisplayName: e.GetEqualFoldAttributeValue(d.cfg.NameAttribute),
+		Mail:        e.GetEqualFoldAttributeValue(d.cfg.MailAttribute),
+		Attributes:  map[string][]string{},
+		ReadAt:      d.now(),
+	}
+	if u.DisplayName == "" {
+		u.DisplayName = e.GetEqualFoldAttributeValue("cn")
+	}
+	if u.DisplayName == "" {
+		u.DisplayName = u.Username
+	}
+	for _, name := range d.cfg.Attributes {
+		if values := texts(e.GetEqualFoldRawAttributeValues(name)); len(values) > 0 {
+			u.Attributes[strings.ToLower(name)] = values
+		}
+	}
+	return u, nil
+}
+
+// texts are attribute values as text: base64 where they are not UTF-8.
+func texts(raw [][]byte) []string {
+	var values []string
+	for _, v := range raw {
+		if utf8.Valid(v) {
+			values = append(values, string(v))
+		} else {
+			values = append(values, base64.StdEncoding.EncodeToString(v))
+		}
+	}
+	return values
+}
