@@ -1,0 +1,53 @@
+// Package templates embeds the pages. layout.html is the frame of every page
+// and calls what each page file defines: title, main and, if it must, head.
+// parts.html holds what repeats.
+package templates
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+)
+
+//go:embed *.html
+var files embed.FS
+
+// Set is every page, parsed.
+type Set map[string]*template.Template
+
+// Parse reads all pages. asset turns the name of a static file into its URL.
+func Parse(asset func(name string) string) (Set, error) {
+	base, err := template.New("layout.html").Funcs(template.FuncMap{"asset": asset}).
+		Option("missingkey=error").ParseFS(files, "layout.html", "parts.html")
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	names, err := fs.Glob(files, "*.html")
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	set := Set{}
+	for _, name := range names {
+		if name == "layout.html" || name == "parts.html" {
+			continue
+		}
+		page, err := template.Must(base.Clone()).ParseFS(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("templates: %w", err)
+		}
+		set[path.Base(name)] = page
+	}
+	return set, nil
+}
+
+// Execute writes the page called name.
+func (s Set) Execute(w io.Writer, name string, data any) error {
+	page, ok := s[name]
+	if !ok {
+		return fmt.Errorf("templates: no page %s", name)
+	}
+	return page.ExecuteTemplate(w, "layout.html", data)
+}

@@ -1,0 +1,168 @@
+package web
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse"
+)
+
+// Config says where the pages are and how long a sign-in lasts. Its keys are
+// at the top level of the configuration file.
+type Config struct {
+	// PublicURL is what people, clients and service providers see: the origin
+	// of cookies and links, nothing more than scheme, host and port. It is
+	// https; http only on a loopback host, since any other browser drops the
+	// cookie there (facts/browser.md). Example: https://aws.corp.example.com.
+	PublicURL string `yaml:"public_url"`
+
+	// Listen is the address of the three doors. Default: ":8443".
+	Listen string `yaml:"listen"`
+
+	// AdminListen is the address of metrics and profiles. Default: 127.0.0.1:9443.
+	AdminListen string `yaml:"admin_listen"`
+
+	// TLS holds the web certificate; empty behind a proxy that terminates TLS.
+	TLS TLS `yaml:"tls"`
+
+	// TrustedProxies are the addresses (10.1.2.3) or networks (10.0.0.0/8)
+	// whose X-Forwarded-For is believed. Default: none.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	// Session limits how long a sign-in is good for.
+	Session Session `yaml:"session"`
+
+	// Portal is what the pages say about this installation.
+	Portal Portal `yaml:"portal"`
+}
+
+// TLS names the web certificate's files, PEM. They are read again when they
+// change. An ECDSA key is best: a new connection costs less than half.
+type TLS struct {
+	CertFile string `yaml:"cert_file"` // leaf first, then intermediates
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Session limits how long a sign-in is good for.
+type Session struct {
+	Idle time.Duration `yaml:"idle"` // without a request. Default: 1h
+	Max  time.Duration `yaml:"max"`  // since the sign-in, whatever happens. Default: 12h
+	CLI  time.Duration `yaml:"cli"`  // of command-line clients. Default: 12h
+}
+
+// Portal is what the pages say about this installation.
+type Portal struct {
+	// Name is the heading of every page. Default: Gatehouse.
+	Name string `yaml:"name"`
+
+	// Support is whom to ask: a mail address, an https URL, or plain words
+	// ("the platform team, extension 4711"). Default: your platform team.
+	Support string `yaml:"support"`
+
+	// Notice is a line on the sign-in page and the portal. Default: none.
+	Notice string `yaml:"notice"`
+}
+
+// SetDefaults fills in what was left out.
+func (c *Config) SetDefaults() {
+	c.Listen = cmp.Or(c.Listen, ":8443")
+	c.AdminListen = cmp.Or(c.AdminListen, "127.0.0.1:9443")
+	c.Session.Idle = cmp.Or(c.Session.Idle, time.Hour)
+	c.Session.Max = cmp.Or(c.Session.Max, 12*time.Hour)
+	c.Session.CLI = cmp.Or(c.Session.CLI, 12*time.Hour)
+	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
+	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
+}
+
+// Validate reports everything that is wrong, by key.
+func (c Config) Validate() []gatehouse.Fault {
+	var faults []gatehouse.Fault
+	add := func(key, what string) {
+		if what != "" {
+			faults = append(faults, gatehouse.Fault{Key: key, What: what})
+		}
+	}
+	add("public_url", faultInPublicURL(c.PublicURL))
+	add("listen", faultInAddress(c.Listen))
+	add("admin_listen", faultInAddress(c.AdminListen))
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		add("tls", "cert_file and key_file belong together: give both or neither")
+	}
+	for i, p := range c.TrustedProxies {
+		if _, err := parsePrefix(p); err != nil {
+			add("trusted_proxies["+strconv.Itoa(i)+"]", "want an address or a network such as 10.0.0.0/8, not "+strconv.Quote(p))
+		}
+	}
+	add("session.idle", faultInLimit(c.Session.Idle, 24*time.Hour))
+	add("session.max", faultInLimit(c.Session.Max, 7*24*time.Hour))
+	add("session.cli", faultInLimit(c.Session.CLI, 90*24*time.Hour))
+	if c.Session.Idle > c.Session.Max {
+		add("session.idle", "is longer than session.max: nobody could ever be idle that long")
+	}
+	return faults
+}
+
+// faultInPublicURL says what is wrong with public_url, or nothing.
+func faultInPublicURL(raw string) string {
+	if raw == "" {
+		return "is missing: the address people type, for example https://aws.corp.example.com"
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		return "want a whole address such as https://aws.corp.example.com"
+	case u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return "want only scheme, host and port: no name, path, query or fragment"
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return ""
+	case u.Scheme == "http":
+		return "want https: browsers drop secure cookies on plain http except on localhost and 127.0.0.1"
+	}
+	return "want https://, not " + strconv.Quote(u.Scheme)
+}
+
+func faultInAddress(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return "want HOST:PORT or :PORT, for example 127.0.0.1:8443"
+	}
+	return ""
+}
+
+func faultInLimit(d, most time.Duration) string {
+	if d < time.Minute || d > most {
+		return "want between 1m and " + strconv.Itoa(int(most.Hours())) + "h"
+	}
+	return ""
+}
+
+// isLoopback reports whether host names this machine only.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// parsePrefix reads an address or a network.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		return p.Masked(), err
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	ip = ip.Unmap().WithZone("")
+	return netip.PrefixFrom(ip, ip.BitLen()), nil
+}

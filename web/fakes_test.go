@@ -1,0 +1,345 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+)
+
+// start is when every test begins.
+var start = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
+
+// publicURL is where the tests' portal is.
+const publicURL = "https://aws.corp.example.com"
+
+// fakeRecords keeps records in memory, by hash, with the test's clock.
+type fakeRecords struct {
+	mu   sync.Mutex
+	now  func() time.Time
+	rows map[string]fakeRecord
+	err  error // when set, nothing answers
+	deny error // when set, nothing is written
+	sets int   // writes so far
+}
+
+type fakeRecord struct {
+	owner   string
+	body    []byte
+	expires time.Time
+}
+
+func hashed(kind, key string) string { return fmt.Sprintf("%s %x", kind, sha256.Sum256([]byte(key))) }
+
+func (f *fakeRecords) write(change func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
+	}
+	if f.deny != nil {
+		return f.deny
+	}
+	f.sets++
+	return change()
+}
+
+func (f *fakeRecords) Put(_ context.Context, kind, key, owner string, body []byte, expires time.Time) error {
+	return f.write(func() error {
+		f.rows[hashed(kind, key)] = fakeRecord{owner, bytes.Clone(body), expires}
+		return nil
+	})
+}
+
+func (f *fakeRecords) Get(_ context.Context, kind, key string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	r, ok := f.rows[hashed(kind, key)]
+	if !ok || !r.expires.After(f.now()) {
+		return nil, gatehouse.ErrNotFound
+	}
+	return r.body, nil
+}
+
+func (f *fakeRecords) change(kind, key string, change func(*fakeRecord)) error {
+	return f.write(func() error {
+		r, ok := f.rows[hashed(kind, key)]
+		if !ok {
+			return gatehouse.ErrNotFound
+		}
+		change(&r)
+		f.rows[hashed(kind, key)] = r
+		return nil
+	})
+}
+
+func (f *fakeRecords) Touch(_ context.Context, kind, key string, expires time.Time) error {
+	return f.change(kind, key, func(r *fakeRecord) { r.expires = expires })
+}
+
+func (f *fakeRecords) Replace(_ context.Context, kind, key string, body []byte) error {
+	return f.change(kind, key, func(r *fakeRecord) { r.body = bytes.Clone(body) })
+}
+
+func (f *fakeRecords) Forget(_ context.Context, kind, key string) error {
+	return f.write(func() error { delete(f.rows, hashed(kind, key)); return nil })
+}
+
+func (f *fakeRecords) ForgetOwner(_ context.Context, _, owner string) (int, error) {
+	n := 0
+	return n, f.write(func() error {
+		for k, r := range f.rows {
+			if r.owner == owner {
+				delete(f.rows, k)
+				n++
+			}
+		}
+		return nil
+	})
+}
+
+// fakeBroker knows alice, and answers with what the test put in.
+type fakeBroker struct {
+	mu           sync.Mutex
+	now          func() time.Time
+	user         gatehouse.User
+	entitlements []gatehouse.Entitlement
+
+	signInErr, refreshErr, grantErr, signOutErr error
+	lower                                       time.Duration // what the role allows; zero: what was asked
+	post                                        *access.Post
+
+	attempts []access.Attempt
+	asks     []gatehouse.Ask
+	signOuts int
+	panics   bool
+}
+
+func (f *fakeBroker) SignIn(_ context.Context, a access.Attempt) (gatehouse.Session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempts = append(f.attempts, a)
+	if f.signInErr != nil {
+		return gatehouse.Session{}, f.signInErr
+	}
+	if p := a.Proof.(access.Password); p.Username != "alice" || p.Password != "correct horse" {
+		return gatehouse.Session{}, fmt.Errorf("bind: %w", gatehouse.ErrInvalidCredentials)
+	}
+	return gatehouse.Session{ID: "s-1", User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
+}
+
+func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Session, error) {
+	if f.panics {
+		panic("broker fell over")
+	}
+	return s, f.refreshErr
+}
+
+func (f *fakeBroker) Entitlements(gatehouse.Session) []gatehouse.Entitlement { return f.entitlements }
+
+func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.Ask) (access.Grant, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asks = append(f.asks, a)
+	if f.grantErr != nil {
+		return access.Grant{}, f.grantErr
+	}
+	e, ok := find(f.entitlements, a.Account, a.Role)
+	if !ok {
+		return access.Grant{}, gatehouse.ErrNotEntitled
+	}
+	g := access.Grant{ID: "e-1", Entitlement: e, Ask: a}
+	if a.Form == gatehouse.FormPost {
+		g.Post = f.post
+		return g, nil
+	}
+	asked := a.Duration
+	if asked == 0 {
+		asked = e.MaxSession
+	}
+	lasts := asked
+	if f.lower > 0 && f.lower < asked {
+		g.LoweredFrom, lasts = asked, f.lower
+	}
+	g.Credentials = gatehouse.Credentials{AccessKeyID: "ASIAQ3EGXAMPLE7KWZ2M", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+		SessionToken: "IQoJb3JpZ2luX2VjEXAMPLE" + gatehouse.Secret(strings.Repeat("Tok3n/+", 60)), Expires: f.now().Add(lasts), Lasts: lasts,
+		AssumedRoleARN: "arn:aws:sts::" + a.Account + ":assumed-role/" + e.Role.Name + "/alice"}
+	if a.Form == gatehouse.FormConsole {
+		g.ConsoleURL = "https://signin.aws.amazon.com/federation?Action=login&SigninToken=t0k%2Ben&Destination=https%3A%2F%2Fconsole.aws.amazon.com%2F"
+	}
+	return g, nil
+}
+
+func (f *fakeBroker) SignOut(context.Context, gatehouse.Session) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.signOuts++
+	return f.signOutErr
+}
+
+// entitlement is one role of an account, for at most four hours.
+func entitlement(id, name, environment, owner, role string) gatehouse.Entitlement {
+	return gatehouse.Entitlement{
+		Account:    gatehouse.Account{ID: id, Name: name, Environment: environment, Owner: owner, Provider: "Gatehouse", Region: "eu-west-1"},
+		Role:       gatehouse.Role{Account: id, Path: "/", Name: role},
+		Via:        []gatehouse.Via{{Group: gatehouse.Group{DN: "CN=g", Name: "g"}}},
+		MaxSession: 4 * time.Hour,
+	}
+}
+
+// house is a running portal with its fakes.
+type house struct {
+	t       testing.TB
+	server  *Server
+	broker  *fakeBroker
+	records *fakeRecords
+	logs    *lockedBuffer
+	clock   time.Time
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// newHouse opens a portal; change may alter its configuration.
+func newHouse(t testing.TB, change ...func(*Config, *Deps)) *house {
+	t.Helper()
+	h := &house{t: t, logs: new(lockedBuffer), clock: start}
+	now := func() time.Time { return h.clock }
+	h.records = &fakeRecords{now: now, rows: map[string]fakeRecord{}}
+	h.broker = &fakeBroker{now: now, user: gatehouse.User{Directory: "corp", ID: "0001", Username: "alice", DN: "CN=Alice Ng,DC=corp",
+		DisplayName: "Alice Ng", Groups: []gatehouse.Group{{DN: "CN=g", Name: "g"}}, ReadAt: start}}
+	h.broker.entitlements = []gatehouse.Entitlement{
+		entitlement("111122223333", "Payments", "prod", "pay-oncall@corp.example.com", "Admin"),
+		entitlement("111122223333", "Payments", "prod", "pay-oncall@corp.example.com", "ReadOnly"),
+		entitlement("444455556666", "Sandbox", "dev", "", "PowerUser"),
+	}
+	cfg := Config{PublicURL: publicURL}
+	deps := Deps{Broker: h.broker, Records: h.records, Now: now,
+		Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, f := range change {
+		f(&cfg, &deps)
+	}
+	s, err := New(cfg, deps)
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	h.server = s
+	return h
+}
+
+// do sends one request as a browser on our own pages would.
+func (h *house) do(r *http.Request) *http.Response {
+	h.t.Helper()
+	w := httptest.NewRecorder()
+	h.server.Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+func request(method, path, cookie string, form url.Values) *http.Request {
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, publicURL+path, body)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if cookie != "" {
+		r.AddCookie(&http.Cookie{Name: "__Host-gatehouse", Value: cookie})
+	}
+	return r
+}
+
+func (h *house) get(path, cookie string) *http.Response {
+	return h.do(request("GET", path, cookie, nil))
+}
+
+func (h *house) post(path, cookie string, form url.Values) *http.Response {
+	return h.do(request("POST", path, cookie, form))
+}
+
+// signIn signs alice in and returns the cookie's value.
+func (h *house) signIn() string {
+	h.t.Helper()
+	res := h.post("/login", "", url.Values{"username": {"alice"}, "password": {"correct horse"}})
+	if res.StatusCode != http.StatusSeeOther {
+		h.t.Fatalf("sign-in answered %d: %s", res.StatusCode, body(h.t, res))
+	}
+	return sessionCookie(h.t, res).Value
+}
+
+func sessionCookie(t testing.TB, res *http.Response) *http.Cookie {
+	t.Helper()
+	i := slices.IndexFunc(res.Cookies(), func(c *http.Cookie) bool { return strings.HasSuffix(c.Name, "gatehouse") })
+	if i < 0 {
+		t.Fatalf("no session cookie in %v", res.Header)
+	}
+	return res.Cookies()[i]
+}
+
+func body(t testing.TB, res *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// wantStatus ends the test unless res has the status; it returns the body.
+func wantStatus(t testing.TB, res *http.Response, status int) string {
+	t.Helper()
+	b := body(t, res)
+	if res.StatusCode != status {
+		t.Fatalf("answered %d, want %d:\n%s", res.StatusCode, status, b)
+	}
+	return b
+}
+
+func wantContains(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("missing %q in:\n%s", p, text)
+		}
+	}
+}
+
+func wantLacks(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if strings.Contains(text, p) {
+			t.Errorf("unwanted %q in:\n%s", p, text)
+		}
+	}
+}

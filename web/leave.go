@@ -1,0 +1,80 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"gatehouse/internal/access"
+)
+
+// Browsers apply the form page's form-action to every hop that a form
+// starts: answered with a redirect to AWS, a form of ours silently does
+// nothing (facts/browser.md). So every departure is a page of its own, with
+// status 200, that moves on by itself without script and in a new tab.
+
+// leaving is the page that leads off our origin.
+type leaving struct {
+	frame
+	URL     string // where to; a bearer secret when it is the console
+	To      string // what is there, in words
+	Lowered string // a sentence when less was granted than asked for
+	Seconds int    // until the browser moves on
+}
+
+// leave sends the browser to target, an https URL of AWS, a loopback one in
+// tests and the demo. lowered makes the page stay long enough to be read.
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, target, to, lowered string) error {
+	p := leaving{frame: s.frame(nil, ""), URL: target, To: to, Lowered: lowered}
+	p.Narrow = true
+	if lowered != "" {
+		p.Seconds = 4
+	}
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	return s.render(w, http.StatusOK, "leave.html", p)
+}
+
+// posting is the page that posts a SAML Response.
+type posting struct {
+	frame
+	URL, Host, SAMLResponse, RelayState string
+}
+
+// Post answers with the page that posts p to its service provider: by a
+// small module, or by its button.
+func (s *Server) Post(w http.ResponseWriter, r *http.Request, p access.Post) error {
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return err
+	}
+	page := posting{frame: s.frame(nil, "post.js"), URL: p.URL, Host: u.Host,
+		SAMLResponse: string(p.SAMLResponse), RelayState: p.RelayState}
+	page.Narrow = true
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Content-Security-Policy", postingPolicy(u))
+	return s.render(w, http.StatusOK, "post.html", page)
+}
+
+// postingPolicy lets the form go to any https address, since the provider's
+// own redirects count too, and to the exact origin of a provider on loopback.
+// Where it goes is settled by registered metadata, not by this header.
+func postingPolicy(target *url.URL) string {
+	to := "https:"
+	if target.Scheme == "http" && isLoopback(target.Hostname()) {
+		to += " http://" + target.Host
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action " + to +
+		"; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// loweredText says that less was granted than asked for.
+func loweredText(g access.Grant) string {
+	if g.LoweredFrom == 0 {
+		return ""
+	}
+	granted := g.Credentials.Lasts
+	if granted == 0 {
+		granted = g.Ask.Duration
+	}
+	return "You asked for " + inWords(g.LoweredFrom) + "; this role allows " + inWords(granted.Round(time.Second)) + "."
+}

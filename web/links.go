@@ -1,0 +1,98 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"gatehouse"
+)
+
+// longestNext bounds a return path: a role page with a console destination
+// fits many times over.
+const longestNext = 4096
+
+// handle is what the protocol door parks a request under.
+var handle = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// localPath is raw when it is a place of ours that a sign-in may lead back
+// to, written anew; otherwise it is empty. Browsers read `//host` and
+// `/\host` as other sites and drop control characters before they look, so
+// the text is parsed and the path compared with our own list, never
+// prefix-matched.
+func localPath(raw string) string {
+	if len(raw) > longestNext || !strings.HasPrefix(raw, "/") || strings.ContainsFunc(raw, deceives) {
+		return ""
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || !returnable(u.Path) {
+		return ""
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}
+
+// deceives reports characters that browsers treat otherwise than url.Parse.
+func deceives(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' || r == 0xfffd }
+
+// returnable is the list: the portal, a role's page, a shared link, and a
+// SAML request that waits for a sign-in.
+func returnable(path string) bool {
+	if path == "/" || path == "/saml/continue" {
+		return true
+	}
+	part := strings.Split(path, "/")[1:]
+	switch {
+	case len(part) == 3 && (part[0] == "roles" || part[0] == "go"):
+		return gatehouse.AccountID.MatchString(part[1]) && gatehouse.RoleName.MatchString(part[2])
+	case len(part) == 3 && part[0] == "saml" && part[1] == "continue":
+		return handle.MatchString(part[2])
+	}
+	return false
+}
+
+// loginPath is the sign-in page that leads back to next.
+func loginPath(next string) string {
+	next = localPath(next)
+	if next == "" || next == "/" {
+		return "/login"
+	}
+	return "/login?" + url.Values{"next": {next}}.Encode()
+}
+
+// rolePath is the page of one role.
+func rolePath(account, role string) string {
+	return "/roles/" + account + "/" + url.PathEscape(role)
+}
+
+// link answers a link that somebody shared: it only leads to the role's
+// page, since GET grants nothing.
+func (s *Server) link(w http.ResponseWriter, r *http.Request) error {
+	account, role := r.PathValue("account"), r.PathValue("role")
+	to := localPath(rolePath(account, role))
+	if to == "" {
+		return gatehouse.ErrNotFound
+	}
+	if q := kept(r.URL.Query(), "destination", "region", "duration"); q != "" {
+		to += "?" + q
+	}
+	redirect(w, to)
+	return nil
+}
+
+// kept writes the named values of q that are there.
+func kept(q url.Values, names ...string) string {
+	out := url.Values{}
+	for _, name := range names {
+		if v := q.Get(name); v != "" {
+			out.Set(name, v)
+		}
+	}
+	return out.Encode()
+}
+
+// redirect sends the browser to a path of ours, as a GET.
+func redirect(w http.ResponseWriter, path string) {
+	w.Header().Set("Location", path)
+	w.WriteHeader(http.StatusSeeOther)
+}

@@ -1,0 +1,116 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"unicode/utf8"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+)
+
+// longestEcho bounds the name that a refused sign-in shows again; nothing is
+// shown in part.
+const longestEcho = 256
+
+// loginPage is the sign-in page. Stock command-line clients read it as well
+// (facts/clients.md §6): it has one form, with an absolute action, every
+// input named, and #input-error whenever the sign-in failed.
+type loginPage struct {
+	frame
+	Action   string // absolute
+	Next     string // a path that localPath let through
+	Username string
+	Refused  *problem // why not; nil at first
+	Plain    bool     // the refusal is the one text that clients look for
+	Said     string   // "You are signed out."
+}
+
+// loginForm shows the sign-in page; whoever is signed in goes on at once.
+func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	next := localPath(q.Get("next"))
+	if _, err := s.sessions.current(r); err == nil {
+		redirect(w, cmp.Or(next, "/"))
+		return nil
+	} else if !errors.Is(err, gatehouse.ErrNoSession) {
+		return err
+	}
+	said := ""
+	if q.Get("said") == "out" {
+		said = "You are signed out."
+	}
+	return s.showLogin(w, http.StatusOK, loginPage{Next: next, Said: said})
+}
+
+// login signs somebody in.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
+	if err := readForm(r); err != nil {
+		return err
+	}
+	f := factsFrom(r.Context())
+	username, next := r.PostForm.Get("username"), localPath(r.PostForm.Get("next"))
+	who, err := s.deps.Broker.SignIn(r.Context(), access.Attempt{
+		Proof:     access.Password{Username: username, Password: gatehouse.Secret(r.PostForm.Get("password"))},
+		Door:      gatehouse.DoorPages,
+		IP:        f.ip,
+		RequestID: f.id,
+	})
+	if err != nil {
+		return s.refuse(w, r, err, loginPage{Next: next, Username: echo(username)})
+	}
+	f.user = who.User.Username
+	if err := s.sessions.begin(w, r, who); err != nil {
+		return err
+	}
+	redirect(w, cmp.Or(next, "/"))
+	return nil
+}
+
+// refuse shows why a sign-in failed: on the form again when trying again may
+// help, on a page of its own when something of ours is down.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again loginPage) error {
+	p := s.problem(r, err)
+	p.announce(w)
+	if p.Status >= http.StatusInternalServerError {
+		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), "Try again"
+		return s.render(w, p.Status, "problem.html", p)
+	}
+	again.Refused, again.Plain = &p, errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrUnknownPerson)
+	return s.showLogin(w, p.Status, again)
+}
+
+func (s *Server) showLogin(w http.ResponseWriter, status int, p loginPage) error {
+	p.frame = s.frame(nil, "")
+	p.Narrow = true
+	p.Action = s.public.String() + "/login"
+	return s.render(w, status, "login.html", p)
+}
+
+// logout ends the session here and on the record. The browser signs out even
+// when the record cannot be written: keeping somebody signed in would be the
+// worse failure.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
+	who, err := s.Session(r)
+	if err == nil {
+		if err := s.deps.Broker.SignOut(r.Context(), who); err != nil {
+			s.note(r, "sign-out not recorded", err)
+		}
+	}
+	if err := s.sessions.finish(w, r); err != nil {
+		return err
+	}
+	// Browsers may show no-store pages again on Back (facts/browser.md).
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	redirect(w, "/login?said=out")
+	return nil
+}
+
+// echo is a name that may be shown again, or nothing.
+func echo(username string) string {
+	if len(username) > longestEcho || !utf8.ValidString(username) {
+		return ""
+	}
+	return username
+}

@@ -1,0 +1,234 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+
+	"gatehouse"
+)
+
+// portalPage lists what somebody may have.
+type portalPage struct {
+	frame
+	Greeting string // "Hello, Alice"; the page's module knows the time of day
+	Name     string
+	Counts   string // "12 accounts, 31 roles."
+	Until    moment
+	Stale    *moment // the list is from then: the directory does not answer
+	None     bool    // no roles at all
+	Username string
+	Groups   string // "You are in 4 groups, none of which gives a role."
+	Found    bool   // something matches the search
+	Sections []section
+}
+
+// section is the accounts of one environment.
+type section struct {
+	Title    string
+	Accounts []account
+}
+
+// account is one row.
+type account struct {
+	accountView
+	Roles []role
+}
+
+// accountView is an account as pages show it.
+type accountView struct {
+	ID, Digits, Name, Owner string
+	Environment             string // in full: production
+	Colour                  string // a class of the style sheet
+}
+
+// role is one pair of buttons.
+type role struct {
+	Name    string
+	Path    string // of its page; a POST there hands it out
+	Primary bool   // the one to take first
+	Blocked bool   // a rule gives it, but it cannot be handed out; its page says why
+}
+
+// portal shows everything that the person may have, or what of it matches
+// the search box.
+func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error {
+	stale, err := s.refresh(w, r, v)
+	if err != nil {
+		return err
+	}
+	who := v.Session
+	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username}
+	p.Query = r.URL.Query().Get("q")
+	p.Name = firstName(who.User)
+	p.Until = momentOf(s.sessions.end(v))
+	if stale {
+		at := momentOf(who.User.ReadAt)
+		p.Stale = &at
+	}
+	all := s.deps.Broker.Entitlements(who)
+	p.None = len(all) == 0
+	p.Groups = groupsHint(len(who.User.Groups))
+	rows := rowsOf(all)
+	p.Counts = count(len(rows), "account") + ", " + count(len(all), "role") + "."
+	p.Sections = sectionsOf(matching(rows, p.Query))
+	p.Found = len(p.Sections) > 0
+	return s.render(w, http.StatusOK, "portal.html", p)
+}
+
+// firstName is what a greeting calls somebody.
+func firstName(u gatehouse.User) string {
+	if given := u.Attributes["givenname"]; len(given) > 0 && given[0] != "" {
+		return given[0]
+	}
+	name := displayName(u)
+	if first, _, ok := strings.Cut(name, " "); ok && !strings.ContainsAny(name, ",(\"") {
+		return first
+	}
+	return name
+}
+
+func groupsHint(n int) string {
+	if n == 0 {
+		return "The directory lists you in no group."
+	}
+	return "The directory lists you in " + count(n, "group") + ", and none of them gives a role."
+}
+
+// rowsOf gathers entitlements by account: accounts by name, and in each the
+// least privileged role first.
+func rowsOf(all []gatehouse.Entitlement) []account {
+	at := map[string]int{}
+	var rows []account
+	for _, e := range all {
+		i, ok := at[e.Account.ID]
+		if !ok {
+			i = len(rows)
+			at[e.Account.ID] = i
+			rows = append(rows, account{accountView: viewOf(e.Account)})
+		}
+		rows[i].Roles = append(rows[i].Roles, role{Name: e.Role.Name, Path: rolePath(e.Account.ID, e.Role.Name), Blocked: e.Blocked != ""})
+	}
+	for i := range rows {
+		slices.SortStableFunc(rows[i].Roles, byPrivilege)
+		rows[i].Roles[0].Primary = !rows[i].Roles[0].Blocked
+	}
+	slices.SortStableFunc(rows, func(a, b account) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.ID, b.ID))
+	})
+	return rows
+}
+
+func viewOf(a gatehouse.Account) accountView {
+	env := environmentInFull(a.Environment)
+	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(a.Name, a.ID), Owner: a.Owner,
+		Environment: env, Colour: cmp.Or(colours[env], "gray")}
+}
+
+// colours of environments; any other is gray (LOOK.md).
+var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}
+
+// environmentInFull writes the usual short words out; any other stays.
+func environmentInFull(word string) string {
+	switch w := strings.ToLower(word); w {
+	case "prod", "prd", "production", "live":
+		return "production"
+	case "stage", "stg", "staging":
+		return "staging"
+	case "dev", "development":
+		return "development"
+	case "shared":
+		return w
+	}
+	return word
+}
+
+// Words in role names that tell how much they may do. It is a guess from
+// names: it decides an accent and an order, nothing else.
+var (
+	lookers = []string{"readonly", "read-only", "read_only", "view", "audit", "billing", "reader"}
+	movers  = []string{"admin", "owner", "root", "poweruser", "fullaccess", "breakglass"}
+)
+
+func byPrivilege(a, b role) int {
+	return cmp.Or(cmp.Compare(privilege(a.Name), privilege(b.Name)), strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)))
+}
+
+func privilege(name string) int {
+	name = strings.ToLower(name)
+	has := func(word string) bool { return strings.Contains(name, word) }
+	switch {
+	case slices.ContainsFunc(lookers, has):
+		return 0
+	case slices.ContainsFunc(movers, has):
+		return 2
+	}
+	return 1
+}
+
+// matching keeps the roles that match every word of the search: each word is
+// in the role's name, or in what the row says of its account. portal.js
+// filters by the same rule.
+func matching(rows []account, query string) []account {
+	words := strings.Fields(strings.ToLower(query))
+	if len(words) == 0 {
+		return rows
+	}
+	var found []account
+	for _, row := range rows {
+		about := strings.ToLower(strings.Join([]string{row.Name, row.Environment, row.ID, row.Digits, row.Owner}, "\n"))
+		row.Roles = slices.DeleteFunc(slices.Clone(row.Roles), func(r role) bool {
+			name := strings.ToLower(r.Name)
+			return slices.ContainsFunc(words, func(w string) bool {
+				return !strings.Contains(name, w) && !strings.Contains(about, w)
+			})
+		})
+		if len(row.Roles) > 0 {
+			found = append(found, row)
+		}
+	}
+	return found
+}
+
+// order of the sections; other environments follow by name, and accounts
+// without one come last.
+var order = []string{"production", "staging", "development", "shared"}
+
+// sectionsOf groups rows by environment.
+func sectionsOf(rows []account) []section {
+	by := map[string][]account{}
+	var names []string
+	for _, row := range rows {
+		if by[row.Environment] == nil {
+			names = append(names, row.Environment)
+		}
+		by[row.Environment] = append(by[row.Environment], row)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b))
+	})
+	sections := make([]section, 0, len(names))
+	for _, name := range names {
+		sections = append(sections, section{Title: cmp.Or(capital(name), "Other accounts"), Accounts: by[name]})
+	}
+	return sections
+}
+
+func rank(environment string) int {
+	if i := slices.Index(order, environment); i >= 0 {
+		return i
+	}
+	if environment == "" {
+		return len(order) + 1
+	}
+	return len(order)
+}
+
+// capital is word with a capital first letter.
+func capital(word string) string {
+	for i, r := range word {
+		return strings.ToUpper(string(r)) + word[i+len(string(r)):]
+	}
+	return ""
+}

@@ -1,0 +1,225 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gatehouse"
+)
+
+// What can be wrong with a request before anybody looks at what it wants.
+var (
+	errMethod      = errors.New("method not allowed")
+	errHost        = errors.New("request for another host")
+	errCrossOrigin = errors.New("cross-origin request")
+	errLength      = errors.New("body without a length")
+	errTooLarge    = errors.New("body too large")
+	errForm        = errors.New("unreadable form")
+	errPanic       = errors.New("panic")
+)
+
+// problem is what a person reads when something fails. Err's own text is
+// never part of it.
+type problem struct {
+	frame
+	Status    int
+	Title     string // what happened
+	Text      string // whether it is their doing
+	Next      string // what to do
+	Cause     string // AWS's refusal, in a sentence
+	Cure      string // what whoever runs Gatehouse or the account should do; folded
+	Href      string // where the button leads
+	Button    string
+	Ask       bool // whom to ask is worth showing
+	Reference string
+	At        moment
+	Retry     time.Duration // zero: nobody knows
+	AfterForm bool          // the answer to a sign-in: see login.html
+}
+
+// words are the kinds of failure, the first that fits. They are what the
+// errors of gatehouse mean to a person; typed errors say more, below.
+var words = []struct {
+	kind error
+	say  problem
+}{
+	{gatehouse.ErrInvalidCredentials, problem{Status: 401, Title: "Invalid username or password.", Text: "Check both, then try again."}},
+	{gatehouse.ErrUnknownPerson, problem{Status: 401, Title: "Invalid username or password.", Text: "Check both, then try again."}},
+	{gatehouse.ErrPasswordExpired, problem{Status: 401, Title: "Your password has expired.",
+		Text: "It was right, but the directory asks for a new one.", Next: "Choose a new password where you usually do, then sign in here.", Ask: true}},
+	{gatehouse.ErrPasswordMustChange, problem{Status: 401, Title: "You must choose a new password first.",
+		Text: "Yours was right, but the directory wants it changed.", Next: "Change it where you usually do, then sign in here.", Ask: true}},
+	{gatehouse.ErrAccountDisabled, problem{Status: 401, Title: "Your directory account is disabled.",
+		Text: "The password was right. Nothing you can do here changes this.", Ask: true}},
+	{gatehouse.ErrAccountExpired, problem{Status: 401, Title: "Your directory account has expired.",
+		Text: "The password was right. Whoever keeps the directory can extend it.", Ask: true}},
+	{gatehouse.ErrAccountLocked, problem{Status: 401, Title: "Your directory account is locked.",
+		Text: "There were too many wrong passwords, here or elsewhere.", Next: "Wait until the directory unlocks it, or have it unlocked.", Ask: true}},
+	{gatehouse.ErrAccountHours, problem{Status: 401, Title: "You cannot sign in now.",
+		Text: "The password was right, but the directory does not allow your account at this time or place.", Ask: true}},
+	{gatehouse.ErrThrottled, problem{Status: 429, Title: "Too many attempts.",
+		Text: "Sign-in is paused here, so that nobody guesses and your account is not locked.", Next: "Try again later."}},
+	{gatehouse.ErrNotRecorded, problem{Status: 503, Title: "This could not be put on the record.",
+		Text: "Nothing is handed out without a record, so nothing was handed out. It is not your doing: the record store does not take new entries.", Next: "Try again in a minute.", Ask: true}},
+	{gatehouse.ErrNotEntitled, problem{Status: 403, Title: "You do not have this role.",
+		Text: "None of your groups gives it to you, or there is no such role.", Next: "If you need it, ask for the group that gives it. A new group counts within minutes.",
+		Href: "/", Button: "See your roles", Ask: true}},
+	{gatehouse.ErrRefusedByAWS, problem{Status: 502, Title: "AWS refused.",
+		Text: "You are allowed to use this role, but AWS did not hand it out.", Href: "/", Button: "See your roles", Ask: true}},
+	{gatehouse.ErrInvalid, problem{Status: 400, Title: "This request makes no sense.", Text: "Something in it is not possible.", Href: "/", Button: "Start again"}},
+	{gatehouse.ErrNoSession, problem{Status: 401, Title: "You are signed out.", Text: "Your sign-in has ended.", Next: "Sign in again to go on.", Href: "/login", Button: "Sign in"}},
+	{gatehouse.ErrConflict, problem{Status: 409, Title: "Somebody changed this meanwhile.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
+	{gatehouse.ErrUnavailable, problem{Status: 503, Title: "Something that is needed does not answer.",
+		Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
+	{gatehouse.ErrNotFound, problem{Status: 404, Title: "There is nothing here.",
+		Text: "The address may be mistyped or out of date.", Href: "/", Button: "See your roles"}},
+	{errMethod, problem{Status: 405, Title: "This page cannot be used that way.", Text: "The address is right, but not for this kind of request.", Href: "/", Button: "See your roles"}},
+	{errHost, problem{Status: 421, Title: "This is not the address of this portal.", Text: "You came by a name that it does not answer to.", Next: "Use its own address."}},
+	{errCrossOrigin, problem{Status: 403, Title: "This came from another site.",
+		Text: "Only our own pages may do this, so nothing was done.", Next: "If you pressed a button here, load the page again and repeat it.", Href: "/", Button: "See your roles"}},
+	{errLength, problem{Status: 411, Title: "The request did not say how long it is.", Text: "Browsers do; a program or a proxy on the way may not.", Next: "Send it with a Content-Length."}},
+	{errTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "Start again"}},
+	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
+	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
+}
+
+// unforeseen is said of every other error.
+var unforeseen = problem{Status: 500, Title: "Something went wrong here.", Text: "It is not your doing. It has been noted.",
+	Next: "Try again. If it happens again, pass on the reference.", Href: "/", Button: "See your roles", Ask: true}
+
+// silent are the things that do not answer, by gatehouse.Unavailable.What.
+var silent = map[string]problem{
+	"directory": {Title: "The directory cannot be reached.",
+		Text: "Sign-ins and roles are checked there, and it does not answer. It says nothing about your password.", Next: "Try again in a minute."},
+	"store": {Title: "The record store cannot be reached.",
+		Text: "Sign-ins and hand-outs are kept there, and nothing is handed out without a record.", Next: "Try again in a minute."},
+	"AWS STS": {Title: "AWS STS does not answer.",
+		Text: "You are allowed to use this role, but AWS could not be asked for it. Nothing was handed out.", Next: "Try again in a minute. If others have the same, look at AWS's health page."},
+	"AWS sign-in": {Title: "The AWS sign-in page does not answer.",
+		Text: "You are allowed to use this role, but AWS could not be asked for a console.", Next: "Try again in a minute, or take credentials instead."},
+}
+
+// problemFor puts err into words. now settles how long a throttle has to go.
+func problemFor(err error, now time.Time) problem {
+	p := unforeseen
+	for _, w := range words {
+		if errors.Is(err, w.kind) {
+			p = w.say
+			break
+		}
+	}
+	var (
+		throttled *gatehouse.Throttled
+		away      *gatehouse.Unavailable
+		invalid   *gatehouse.Invalid
+		refusal   *gatehouse.Refusal
+	)
+	switch {
+	case errors.As(err, &throttled):
+		// A minute too much is better than "try again" a second too early.
+		p.Retry = max(time.Second, throttled.Until.Sub(now))
+		p.Next = "Try again in " + roughly(p.Retry) + "."
+	case errors.As(err, &away) && p.Status == http.StatusServiceUnavailable && !errors.Is(err, gatehouse.ErrNotRecorded):
+		if say, ok := silent[away.What]; ok {
+			p.Title, p.Text, p.Next = say.Title, say.Text, say.Next
+		}
+		p.Retry = 30 * time.Second
+	case errors.As(err, &invalid):
+		p.Text = cmp.Or(invalid.Why, p.Text)
+	case errors.As(err, &refusal):
+		p.Cause, p.Cure = refusal.Cause, refusal.Cure
+		if refusal.Code != "" {
+			p.Text = fmt.Sprintf("You are allowed to use this role, but AWS %s answered %s.", refusal.Service, refusal.Code)
+		}
+	}
+	return p
+}
+
+// roughly is a waiting time, rounded up.
+func roughly(d time.Duration) string {
+	if d < time.Minute {
+		return count(int(math.Ceil(d.Seconds())), "second")
+	}
+	if d < 2*time.Hour {
+		return count(int(math.Ceil(d.Minutes())), "minute")
+	}
+	return count(int(math.Ceil(d.Hours())), "hour")
+}
+
+// level is how soon an operator should look.
+func (p problem) level() slog.Level {
+	switch {
+	case p.Status == http.StatusInternalServerError:
+		return slog.LevelError
+	case p.Status > http.StatusInternalServerError:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// Problem answers with the page that says what err means, and logs it, here
+// and nowhere else. Our own modules get the same words as JSON.
+func (s *Server) Problem(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return // they left; nobody reads the answer
+	}
+	p := s.problem(r, err)
+	p.announce(w)
+	if wantsJSON(r) {
+		_ = writeJSON(w, p.Status, p.brief(r)) // strings only: cannot fail
+		return
+	}
+	if err := s.render(w, p.Status, "problem.html", p); err != nil {
+		s.note(r, "problem page", err)
+		http.Error(w, http.StatusText(p.Status), p.Status)
+	}
+}
+
+// problem puts err into words for this request, and logs it.
+func (s *Server) problem(r *http.Request, err error) problem {
+	now := s.now()
+	p := problemFor(err, now)
+	p.frame = s.frame(nil, "problem.js")
+	p.Narrow = true
+	p.Reference = factsFrom(r.Context()).id
+	p.At = momentOf(now)
+	if errors.Is(err, errHost) {
+		p.Href, p.Button = s.public.String()+"/", s.public.Host
+	}
+	s.log.LogAttrs(r.Context(), p.level(), "request failed",
+		append(factsFrom(r.Context()).attrs(), slog.Int("status", p.Status), slog.Any("err", err))...)
+	return p
+}
+
+// announce sets the headers that go with a problem.
+func (p problem) announce(w http.ResponseWriter) {
+	if p.Retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.Retry.Seconds()))))
+	}
+}
+
+// brief is a problem as our own modules read it.
+type brief struct {
+	Title     string `json:"title"`
+	Text      string `json:"text"`
+	Next      string `json:"next,omitempty"`
+	Cause     string `json:"cause,omitempty"`
+	Cure      string `json:"cure,omitempty"`
+	Reference string `json:"reference"`
+	Login     string `json:"login,omitempty"` // where to sign in again
+}
+
+func (p problem) brief(r *http.Request) brief {
+	b := brief{p.Title, p.Text, p.Next, p.Cause, p.Cure, p.Reference, ""}
+	if p.Status == http.StatusUnauthorized {
+		b.Login = loginPath(r.URL.Path)
+	}
+	return b
+}

@@ -1,0 +1,72 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"gatehouse"
+	"gatehouse/static"
+)
+
+// route is one path of the pages door. The method stands apart from the path
+// so that every other method can be answered with 405 and what is allowed.
+type route struct {
+	method, path string
+	page         page
+}
+
+// routes lists every page. GET grants nothing.
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/{$}", s.signedIn(s.portal)},
+		{"GET", "/login", s.loginForm},
+		{"POST", "/login", s.login},
+		{"POST", "/logout", s.logout},
+		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
+		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},
+		{"GET", "/go/{account}/{role}", s.link},
+	}
+}
+
+// doors puts the three doors side by side, each behind its own chain.
+func (s *Server) doors() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.pagesDoor())
+	mux.Handle("/saml/", s.protocolDoor())
+	mux.Handle("GET /static/{name}", s.plainDoor("/static/", static.Handler(s.serve(s.missing))))
+	mux.Handle("GET /healthz", s.plainDoor("/healthz", http.HandlerFunc(s.alive)))
+	mux.Handle("GET /readyz", s.plainDoor("/readyz", http.HandlerFunc(s.ready)))
+	return mux
+}
+
+// pagesMux is the pages themselves, and an answer for every other path and method.
+func (s *Server) pagesMux() http.Handler {
+	mux := http.NewServeMux()
+	allowed := map[string][]string{}
+	for _, rt := range s.routes() {
+		mux.Handle(rt.method+" "+rt.path, named(rt.path, s.serve(rt.page)))
+		allowed[rt.path] = append(allowed[rt.path], rt.method)
+	}
+	for path, methods := range allowed {
+		mux.Handle(path, named(path, s.serve(notAllowed(methods))))
+	}
+	mux.Handle("/", named("unknown", s.serve(s.missing)))
+	return mux
+}
+
+// missing answers a path that is not there.
+func (s *Server) missing(http.ResponseWriter, *http.Request) error { return gatehouse.ErrNotFound }
+
+// notAllowed answers a method that a path does not have (RFC 9110 §15.5.6).
+func notAllowed(methods []string) page {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(slices.Clone(methods), http.MethodHead)
+	}
+	slices.Sort(methods)
+	allow := strings.Join(methods, ", ")
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", allow)
+		return errMethod
+	}
+}

@@ -1,0 +1,158 @@
+// Package web is the pages of Gatehouse: sign-in, the portal, a role's page
+// and the ways to leave with a console or with credentials. It also holds the
+// three doors together: routes.go lists every path, middleware.go the order
+// in which a request is judged before a page sees it.
+//
+// A handler reads the request, calls one verb of the Broker, chooses the
+// answer and writes it. It decides no policy. Nothing here redirects a form
+// off our origin: leave.go says why and how people leave. What a person reads
+// when something fails is in problem.go and nowhere else.
+//
+// Sessions live on the server. The cookie holds a random name and nothing
+// that can be guessed, forged or read.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/static"
+	"gatehouse/templates"
+)
+
+// Broker is the verbs behind the pages; access.Broker has them.
+type Broker interface {
+	// SignIn proves who somebody is.
+	SignIn(ctx context.Context, a access.Attempt) (gatehouse.Session, error)
+
+	// Refresh reads the person again when what is known of them is too old.
+	// With ErrUnavailable the session is as it was.
+	Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Session, error)
+
+	// Entitlements lists what the person may have now.
+	Entitlements(s gatehouse.Session) []gatehouse.Entitlement
+
+	// Grant hands out one role.
+	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
+
+	// SignOut puts the end of a session on the record.
+	SignOut(ctx context.Context, s gatehouse.Session) error
+}
+
+// Records keeps what expires; the store has it. It keeps only a hash of each
+// key, and a record past its time is gone: ErrNotFound.
+type Records interface {
+	Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error
+	Get(ctx context.Context, kind, key string) ([]byte, error)
+	Touch(ctx context.Context, kind, key string, expires time.Time) error
+	Replace(ctx context.Context, kind, key string, body []byte) error
+	Forget(ctx context.Context, kind, key string) error
+	ForgetOwner(ctx context.Context, kind, owner string) (int, error)
+}
+
+// Pages is what the protocol door borrows from the pages. Server has it.
+//
+// The door finds the client's settled address in r.RemoteAddr, and the
+// request's reference in r.Header under X-Request-Id: both are ours, whatever
+// the client sent.
+type Pages interface {
+	// Session is who is signed in in this browser, or ErrNoSession.
+	Session(r *http.Request) (gatehouse.Session, error)
+
+	// Post answers with the page that posts p to its service provider.
+	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
+
+	// Problem answers with the page that says what err means.
+	Problem(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Deps is what a Server stands on.
+type Deps struct {
+	Broker   Broker
+	Records  Records
+	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
+	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
+
+	STSEndpoint   string // private STS endpoint that exported credentials carry; empty: AWS's own
+	DefaultRegion string // suggested where an account has none
+
+	Log *slog.Logger     // nil: slog.Default
+	Now func() time.Time // nil: time.Now
+}
+
+// Server answers every request of the three doors.
+type Server struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	now     func() time.Time
+	public  *url.URL // scheme and host of public_url
+	secure  bool     // public_url is https
+	trusted []netip.Prefix
+
+	pages    templates.Set
+	sessions *keeper
+	cert     *certificate // nil without TLS
+	draining atomic.Bool
+	handler  http.Handler
+}
+
+// New wires a Server. It fails on a configuration that Validate refuses, on
+// pages that do not parse, and on a certificate that cannot be read.
+func New(cfg Config, deps Deps) (*Server, error) {
+	cfg.SetDefaults()
+	if faults := cfg.Validate(); len(faults) > 0 {
+		return nil, fmt.Errorf("web: %s %s", faults[0].Key, faults[0].What)
+	}
+	if deps.Broker == nil || deps.Records == nil {
+		return nil, errors.New("web: broker and records are needed")
+	}
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	s.handler = s.doors()
+	return s, nil
+}
+
+// settle derives what a Server needs from its configuration.
+func (s *Server) settle() (err error) {
+	if s.public, err = url.Parse(strings.TrimSuffix(s.cfg.PublicURL, "/")); err != nil {
+		return fmt.Errorf("web: public_url: %w", err)
+	}
+	s.secure = s.public.Scheme == "https"
+	for _, p := range s.cfg.TrustedProxies {
+		prefix, err := parsePrefix(p)
+		if err != nil {
+			return fmt.Errorf("web: trusted_proxies: %w", err)
+		}
+		s.trusted = append(s.trusted, prefix)
+	}
+	if s.cfg.TLS.CertFile != "" {
+		if s.cert, err = openCertificate(s.cfg.TLS, s.now); err != nil {
+			return err
+		}
+	}
+	s.sessions = newKeeper(s.cfg.Session, s.secure, s.deps.Records, s.now)
+	s.pages, err = templates.Parse(static.Path)
+	return err
+}
+
+// Handler answers the three doors.
+func (s *Server) Handler() http.Handler { return s.handler }
