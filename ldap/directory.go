@@ -78,15 +78,15 @@ func (d *Directory) Name() string { return d.cfg.Name }
 // Close closes the connections that are idle; calls under way end as they would.
 func (d *Directory) Close() { d.pool.close() }
 
-// Authenticate finds the person that username means, asks admit about their
-// identifier, proves the password and collects their groups. What admit
+// Authenticate finds the person that username means, asks admit about them
+// (without groups), proves the password and collects their groups. What admit
 // returns ends the attempt and is returned as it is.
 //
 // Errors: ErrInvalidCredentials, ErrUnknownPerson (nobody, or more than one);
 // ErrPasswordExpired, ErrPasswordMustChange and the ErrAccount… kinds, only
 // when the password was right; ErrUnavailable. All but the last and admit's
 // own have a method Reason() string: see the package's comment.
-func (d *Directory) Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(id string) error) (gatehouse.User, error) {
+func (d *Directory) Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error) {
 	if err := checkPassword(password); err != nil {
 		return gatehouse.User{}, err
 	}
@@ -100,7 +100,7 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	if err := admit(user.ID); err != nil {
+	if err := admit(user); err != nil {
 		return gatehouse.User{}, err
 	}
 	if err := d.prove(ctx, user.DN, password); err != nil {
