@@ -95,18 +95,20 @@ func ParseRoleARN(s string) (Role, error) {
 type Entitlement struct {
 	Account Account
 	Role    Role
-	Via     []Via // every rule and group that gives it; never empty
+	Via     []Via // every rule and group that gives it, in the order of the rules; never empty
 
-	MaxSession     time.Duration // the longest hand-out; where several rules give the role, the most generous one's
+	// The terms are those of the first rule that gives the role.
+	MaxSession     time.Duration // the longest hand-out
 	Tags           []Tag         // session tags, resolved for this person, sorted by key
 	TransitiveTags []string      // keys among Tags that survive role chaining
 	SourceIdentity string        // empty: not sent
 	Until          time.Time     // zero: as long as the groups last
+	Blocked        string        // not empty: why it cannot be handed out although a rule gives it, for the person
 }
 
 // Via says which rule gives an entitlement, and by which group.
 type Via struct {
-	Rule  int // index in access.rules, from 0
+	Rule  int // number of the rule in access.rules, from 1
 	Group Group
 }
 
@@ -206,7 +208,7 @@ type Event struct {
 	Form           Form          `json:"form,omitempty"`
 	Duration       time.Duration `json:"duration,omitempty"` // nanoseconds
 	Expires        time.Time     `json:"expires,omitzero"`
-	Rules          []int         `json:"rules,omitempty"`  // indices of access.rules that gave the role
+	Rules          []int         `json:"rules,omitempty"`  // numbers of the access.rules that gave the role, from 1
 	Groups         []string      `json:"groups,omitempty"` // DNs that gave the role
 	SessionName    string        `json:"session_name,omitempty"`
 	SourceIdentity string        `json:"source_identity,omitempty"`

@@ -26,13 +26,13 @@ type Directory interface {
 
 	// Authenticate finds the person that username means and proves the
 	// password. Once exactly one person is found, and before their password
-	// is sent anywhere, admit is called with their immutable identifier; the
-	// error it returns ends the attempt and is returned as it is.
+	// is sent anywhere, admit is called with who they are (without groups);
+	// the error it returns ends the attempt and is returned as it is.
 	//
 	// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials,
 	// the ErrPassword… and ErrAccount… kinds (only when the directory has
 	// confirmed the password), ErrUnavailable.
-	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(id string) error) (gatehouse.User, error)
+	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error)
 
 	// Find reads the person that username means, without a proof.
 	Find(ctx context.Context, username string) (gatehouse.User, error)
@@ -49,6 +49,15 @@ type IdP interface {
 
 	// NameID is the person's opaque, stable name at one service provider.
 	NameID(person, serviceProvider string) string
+
+	// Provider is a registered service provider whose metadata is good.
+	Provider(entityID string) (saml.Provider, bool)
+
+	// Registered says whether acs is, byte for byte, one of the provider's own.
+	Registered(entityID, acs string) bool
+
+	// Subject is what a provider is to call a person.
+	Subject(u gatehouse.User, sp saml.Provider) (saml.NameID, error)
 }
 
 // AWS trades assertions for credentials, and credentials for a console.
@@ -82,8 +91,11 @@ type Audit interface {
 // Counters count attempts, for all replicas.
 type Counters interface {
 	// Hit adds one to the counter and returns the new count and when it
-	// starts anew. A counter that nobody touched for its window starts at one.
+	// starts anew: a window after the last Hit.
 	Hit(ctx context.Context, key string, window time.Duration) (count int, until time.Time, err error)
+
+	// Hits reads the counter: zero when nothing counts.
+	Hits(ctx context.Context, key string) (count int, until time.Time, err error)
 
 	// Clear sets the counter to nothing.
 	Clear(ctx context.Context, key string) error

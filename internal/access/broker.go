@@ -1,0 +1,432 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gatehouse"
+	"gatehouse/saml"
+)
+
+// Broker is the one place that proves people and hands things out. No
+// assertion and no credential leaves Gatehouse except through Grant.
+type Broker struct {
+	d        Deps
+	throttle throttle
+}
+
+// Deps is what a Broker works with.
+type Deps struct {
+	Directories []Source // asked in this order
+	Policy      *Policy
+	IdP         IdP
+	AWS         AWS
+	Audit       Audit
+	Counters    Counters
+	Learnt      Learnt
+
+	Throttle Throttle
+
+	// RolePage is the address of a role's page: where AWS leads back to when
+	// a console session ends.
+	RolePage func(account, role string) string
+
+	// RefusalTime is how long every refused sign-in takes at least, so that
+	// the time does not tell whether a name exists. Default: 400 ms.
+	RefusalTime time.Duration
+
+	// Timeout bounds a sign-in and a hand-out as a whole, so that a person
+	// has an answer in time whatever hangs. Default: 4.5 s.
+	Timeout time.Duration
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Source is a directory and how old what it said may be at a hand-out.
+type Source struct {
+	Directory
+	MaxAge time.Duration
+}
+
+// New makes a Broker.
+func New(d Deps) *Broker {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.RefusalTime == 0 {
+		d.RefusalTime = 400 * time.Millisecond
+	}
+	if d.Timeout == 0 {
+		d.Timeout = 4500 * time.Millisecond
+	}
+	return &Broker{d: d, throttle: throttle{d.Throttle, d.Counters, d.Now}}
+}
+
+// skew is how far another clock of ours may be ahead before what it dated is
+// not believed.
+const skew = 2 * time.Minute
+
+// SignIn proves an attempt and opens a session. The session is on the record
+// before it is returned; so is every refusal.
+//
+// Errors: ErrInvalidCredentials, the ErrPassword… and ErrAccount… kinds,
+// ErrThrottled, ErrUnavailable, ErrNotRecorded.
+func (b *Broker) SignIn(ctx context.Context, a Attempt) (gatehouse.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
+	defer cancel()
+	notBefore := time.NewTimer(b.d.RefusalTime)
+	defer notBefore.Stop()
+
+	session, err := b.signIn(ctx, a)
+	if err != nil {
+		select {
+		case <-notBefore.C:
+		case <-ctx.Done():
+		}
+		return gatehouse.Session{}, err
+	}
+	return session, nil
+}
+
+func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, error) {
+	proof, ok := a.Proof.(Password)
+	if !ok {
+		return gatehouse.Session{}, fmt.Errorf("proof %T: %w", a.Proof, gatehouse.ErrInvalidCredentials)
+	}
+	event := gatehouse.Event{Kind: gatehouse.EventSignInRefused, Door: a.Door, IP: a.IP, RequestID: a.RequestID, Methods: []string{proof.method()}}
+	guess := newGuess(proof.Username, a.IP)
+	if err := b.throttle.admit(ctx, guess); err != nil {
+		return gatehouse.Session{}, b.refuse(ctx, event, err)
+	}
+	user, err := b.prove(ctx, proof, &event)
+	if errors.Is(err, gatehouse.ErrInvalidCredentials) {
+		err = errors.Join(err, b.throttle.failed(ctx, guess))
+	}
+	if err != nil {
+		return gatehouse.Session{}, b.refuse(ctx, event, err)
+	}
+	if err := b.throttle.proved(ctx, guess, user.Key()); err != nil {
+		return gatehouse.Session{}, b.refuse(ctx, event, err)
+	}
+	session := gatehouse.Session{ID: rand.Text(), User: user, Methods: event.Methods, ProvedAt: b.d.Now(), Door: a.Door, IP: a.IP}
+	event.Kind, event.Session, event.DN = gatehouse.EventSignInAccepted, session.ID, user.DN
+	if err := b.record(ctx, event); err != nil {
+		return gatehouse.Session{}, err
+	}
+	return session, nil
+}
+
+// prove asks the directories in their order for the person that a name means.
+// The first that knows the name decides; a password that it refuses is not
+// sent to another. Who was found goes into the event, so that a refusal names
+// the person and never what somebody typed.
+func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) (gatehouse.User, error) {
+	unknown := fmt.Errorf("no directory knows the name: %w", gatehouse.ErrInvalidCredentials)
+	var down error
+	for _, dir := range b.d.Directories {
+		user, err := dir.Authenticate(ctx, p.Username, p.Password, func(found gatehouse.User) error {
+			event.Person, event.Username, event.Directory, event.DN = found.Key(), found.Username, found.Directory, found.DN
+			return b.throttle.admitPerson(ctx, found.Key())
+		})
+		switch {
+		case errors.Is(err, gatehouse.ErrUnknownPerson):
+			continue
+		case errors.Is(err, gatehouse.ErrUnavailable) && event.Person == "":
+			down = err // another directory may know the name
+			continue
+		}
+		return user, err
+	}
+	if down != nil {
+		return gatehouse.User{}, down
+	}
+	return gatehouse.User{}, unknown
+}
+
+// Refresh reads the session's person again when the directory's word about
+// them is older than its max_age.
+//
+// Errors: ErrNoSession when the person is gone or may not sign in any more;
+// ErrUnavailable, and then the session is as it was.
+func (b *Broker) Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Session, error) {
+	source, ok := b.source(s.User.Directory)
+	if !ok {
+		return gatehouse.Session{}, fmt.Errorf("directory %s is not configured any more: %w", s.User.Directory, gatehouse.ErrNoSession)
+	}
+	if age := b.d.Now().Sub(s.User.ReadAt); age <= source.MaxAge && age > -skew {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
+	defer cancel()
+	user, err := source.Lookup(ctx, s.User.ID)
+	if err != nil {
+		if errors.Is(err, gatehouse.ErrUnavailable) {
+			return s, err
+		}
+		return gatehouse.Session{}, fmt.Errorf("%s is not welcome any more: %w: %w", s.User.Key(), gatehouse.ErrNoSession, err)
+	}
+	s.User = user
+	return s, nil
+}
+
+func (b *Broker) source(name string) (Source, bool) {
+	for _, d := range b.d.Directories {
+		if d.Name() == name {
+			return d, true
+		}
+	}
+	return Source{}, false
+}
+
+// Entitlements lists what the session's person may have, by what is known of
+// them now. It grants nothing.
+func (b *Broker) Entitlements(s gatehouse.Session) []gatehouse.Entitlement {
+	return b.d.Policy.Entitlements(s.User)
+}
+
+// SignOut puts the end of a session on the record.
+func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
+	e := personal(s)
+	e.Kind = gatehouse.EventSignOut
+	return b.record(ctx, e)
+}
+
+// Grant hands out what is asked for, if the person may have it now. It is the
+// only way by which an assertion or a credential leaves Gatehouse: the person
+// is read again, the policy is asked here, and the hand-out is on the record
+// before the caller sees any of it.
+//
+// Errors: ErrNoSession, ErrNotEntitled, ErrInvalid, ErrRefusedByAWS,
+// ErrUnavailable, ErrNotRecorded. Refusals are on the record too.
+func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
+	defer cancel()
+	event := personal(s)
+	event.Kind, event.IP, event.RequestID = gatehouse.EventGranted, ask.IP, ask.RequestID
+	event.Account, event.Provider, event.Form, event.Reason = ask.Account, ask.Provider, ask.Form, ask.Reason
+
+	grant, err := b.grant(ctx, s, ask, &event)
+	if err != nil {
+		event.Kind = gatehouse.EventRefused
+		return Grant{}, b.refuse(ctx, event, err)
+	}
+	event.ID = rand.Text()
+	if err := b.record(ctx, event); err != nil {
+		return Grant{}, err
+	}
+	grant.ID = event.ID
+	return grant, nil
+}
+
+func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask, event *gatehouse.Event) (Grant, error) {
+	s, err := b.Refresh(ctx, s)
+	if err != nil {
+		return Grant{}, err
+	}
+	if ask.Provider != "" {
+		return b.grantProvider(ctx, s, ask, event)
+	}
+	e, err := b.d.Policy.Entitlement(s.User, ask.Account, ask.Role)
+	if err != nil {
+		return Grant{}, err
+	}
+	event.Role = e.Role.ARN()
+	for _, v := range e.Via {
+		event.Rules, event.Groups = append(event.Rules, v.Rule), append(event.Groups, v.Group.DN)
+	}
+	if e.Blocked != "" {
+		return Grant{}, &gatehouse.Invalid{Field: "role", Why: e.Blocked}
+	}
+	wanted := ask.Duration
+	if ask, err = b.settle(ctx, ask, e); err != nil {
+		return Grant{}, err
+	}
+	grant := Grant{Entitlement: e, Ask: ask}
+	if err := b.handOut(ctx, s, &grant, event); err != nil {
+		return Grant{}, err
+	}
+	if wanted > grant.Ask.Duration {
+		grant.LoweredFrom = wanted
+	}
+	return grant, nil
+}
+
+// settle fills in what the person left open, and refuses what makes no sense.
+func (b *Broker) settle(ctx context.Context, ask gatehouse.Ask, e gatehouse.Entitlement) (gatehouse.Ask, error) {
+	if ask.Duration != 0 && (ask.Duration < MinDuration || ask.Duration > MaxDuration) {
+		return ask, &gatehouse.Invalid{Field: "duration", Why: "Choose between 15 minutes and 12 hours."}
+	}
+	if ask.Duration == 0 || ask.Duration > e.MaxSession {
+		ask.Duration = e.MaxSession
+	}
+	ask.Duration = min(ask.Duration, b.roleMaximum(ctx, e.Role)).Truncate(time.Second)
+	if ask.Region == "" {
+		ask.Region = e.Account.Region
+	}
+	destination, err := b.d.AWS.Destination(e.Account, ask.Region, ask.Destination)
+	if err != nil {
+		return ask, err
+	}
+	ask.Destination = destination
+	return ask, nil
+}
+
+// handOut makes the assertion and, unless the browser is to spend it, trades
+// it for credentials and a console address.
+func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, event *gatehouse.Event) error {
+	account, role := g.Entitlement.Account, g.Entitlement.Role
+	assertion := b.assertion(s, *g)
+	event.SessionName, event.SourceIdentity = assertion.AWS.RoleSessionName, assertion.AWS.SourceIdentity
+	response, err := b.d.IdP.Respond(ctx, assertion)
+	if err != nil {
+		return fmt.Errorf("making the assertion: %w", err)
+	}
+	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
+	if g.Ask.Form == gatehouse.FormPost {
+		g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
+		return nil
+	}
+	c, err := b.d.AWS.AssumeRole(ctx, account, role, response.Encoded, g.Ask.Duration)
+	if err != nil {
+		return err
+	}
+	event.AccessKeyID, event.AWSRequestID, event.Expires = c.AccessKeyID, c.RequestID, c.Expires
+	if !isFor(c, role) {
+		return &gatehouse.Unavailable{What: "AWS STS", Name: account.Region, Err: fmt.Errorf("answered for %q when asked for %s", c.AssumedRoleARN, role)}
+	}
+	if c.Lasts > 0 && c.Lasts < g.Ask.Duration {
+		b.learnMaximum(ctx, role, c.Lasts)
+		g.Ask.Duration = c.Lasts
+	}
+	event.Duration = g.Ask.Duration
+	g.Credentials = c
+	if g.Ask.Form != gatehouse.FormConsole {
+		return nil
+	}
+	page := b.d.RolePage(account.ID, role.Name)
+	g.ConsoleURL, err = b.d.AWS.ConsoleURL(ctx, account, c, g.Ask.Duration, page, g.Ask.Destination)
+	return err
+}
+
+// assertion says what AWS is to be told: who, and exactly the one chosen role.
+func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
+	e := g.Entitlement
+	audience := b.d.AWS.Audience(e.Account)
+	a := saml.Assertion{
+		Recipient:    b.d.AWS.Recipient(e.Account),
+		Audience:     audience,
+		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
+		AuthnInstant: s.ProvedAt,
+		SessionIndex: b.d.IdP.NameID(s.ID, audience),
+		AWS: &saml.AWS{
+			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},
+			RoleSessionName:   SessionName(s.User),
+			SessionDuration:   g.Ask.Duration,
+			SourceIdentity:    e.SourceIdentity,
+			Tags:              e.Tags,
+			TransitiveTagKeys: e.TransitiveTags,
+		},
+		Sign: saml.SignAssertion,
+	}
+	if g.Ask.Form == gatehouse.FormPost {
+		a.Sign = saml.SignBoth // another party spends it
+	}
+	return a
+}
+
+// isFor reports whether credentials are for the role that was asked for.
+func isFor(c gatehouse.Credentials, role gatehouse.Role) bool {
+	return strings.Contains(c.AssumedRoleARN, ":"+role.Account+":assumed-role/"+role.Name+"/")
+}
+
+// How long it is remembered that a role allows less than its rule.
+const learntFor = 12 * time.Hour
+
+// roleMaximum is the longest session the role is known to allow.
+func (b *Broker) roleMaximum(ctx context.Context, role gatehouse.Role) time.Duration {
+	text, err := b.d.Learnt.Learnt(ctx, "maximum:"+role.ARN())
+	if err != nil {
+		return MaxDuration // not known, or not to be had: AWS says it again
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < MinDuration {
+		return MaxDuration
+	}
+	return d
+}
+
+func (b *Broker) learnMaximum(ctx context.Context, role gatehouse.Role, d time.Duration) {
+	if err := b.d.Learnt.Learn(ctx, "maximum:"+role.ARN(), d.String(), b.d.Now().Add(learntFor)); err != nil {
+		b.d.Log.WarnContext(ctx, "role maximum not remembered", slog.String("role", role.ARN()), slog.Any("err", err))
+	}
+}
+
+// personal is an event about the session's person.
+func personal(s gatehouse.Session) gatehouse.Event {
+	u := s.User
+	return gatehouse.Event{
+		Person: u.Key(), Username: u.Username, Directory: u.Directory, DN: u.DN,
+		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods,
+	}
+}
+
+// refuse puts a refusal on the record and returns its cause. A refusal that
+// cannot be recorded is still a refusal.
+func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) error {
+	e.Reason = reason(cause)
+	// What ended the request (its own deadline, often) must not keep it off the record.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := b.record(ctx, e); err != nil && !errors.Is(cause, gatehouse.ErrUnavailable) {
+		return errors.Join(err, cause)
+	}
+	return cause
+}
+
+// record stores an event; whoever calls it gives nothing when it fails.
+func (b *Broker) record(ctx context.Context, e gatehouse.Event) error {
+	if err := b.d.Audit.Record(ctx, e); err != nil {
+		return fmt.Errorf("%s: %w: %w", e.Kind, gatehouse.ErrNotRecorded, err)
+	}
+	return nil
+}
+
+// reasons are the fixed words that the record uses for a refusal, in the
+// order in which they are looked for.
+var reasons = []struct {
+	err  error
+	word string
+}{
+	{gatehouse.ErrThrottled, "throttled"},
+	{gatehouse.ErrPasswordExpired, "password-expired"},
+	{gatehouse.ErrPasswordMustChange, "password-must-change"},
+	{gatehouse.ErrAccountDisabled, "account-disabled"},
+	{gatehouse.ErrAccountExpired, "account-expired"},
+	{gatehouse.ErrAccountLocked, "account-locked"},
+	{gatehouse.ErrAccountHours, "account-hours"},
+	{gatehouse.ErrInvalidCredentials, "invalid-credentials"},
+	{gatehouse.ErrNoSession, "no-session"},
+	{gatehouse.ErrNotEntitled, "not-entitled"},
+	{gatehouse.ErrInvalid, "invalid"},
+	{gatehouse.ErrRefusedByAWS, "refused-by-aws"},
+	{gatehouse.ErrUnavailable, "unavailable"},
+	{context.DeadlineExceeded, "unavailable"},
+}
+
+func reason(err error) string {
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.word
+		}
+	}
+	return "failed"
+}

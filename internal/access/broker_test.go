@@ -1,0 +1,505 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatehouse"
+	"gatehouse/saml"
+)
+
+// world is a Broker's surroundings, each a few lines behind our own interfaces.
+type world struct {
+	mu       sync.Mutex
+	now      time.Time
+	people   map[string]gatehouse.User // by username
+	password string
+	dirErr   error // what the directory answers instead
+	lookups  int
+	binds    int
+	events   []gatehouse.Event
+	auditErr error
+	counts   map[string]int
+	learnt   map[string]string
+	asked    []time.Duration // durations that STS was asked for
+	lasts    time.Duration   // what STS grants at most; zero: anything
+	stsErr   error
+	wrong    bool // STS answers for another role
+	said     []saml.Assertion
+}
+
+func (w *world) Name() string { return "corp" }
+
+func (w *world) Authenticate(_ context.Context, username string, password gatehouse.Secret, admit func(gatehouse.User) error) (gatehouse.User, error) {
+	u, ok := w.people[username]
+	if w.dirErr != nil {
+		return gatehouse.User{}, w.dirErr
+	}
+	if !ok {
+		return gatehouse.User{}, gatehouse.ErrUnknownPerson
+	}
+	if err := admit(gatehouse.User{Directory: u.Directory, ID: u.ID, Username: u.Username, DN: u.DN}); err != nil {
+		return gatehouse.User{}, err
+	}
+	w.mu.Lock()
+	w.binds++
+	w.mu.Unlock()
+	if string(password) != w.password {
+		return gatehouse.User{}, gatehouse.ErrInvalidCredentials
+	}
+	u.ReadAt = w.now
+	return u, nil
+}
+
+func (w *world) Find(_ context.Context, username string) (gatehouse.User, error) {
+	return w.people[username], nil
+}
+
+func (w *world) Lookup(_ context.Context, id string) (gatehouse.User, error) {
+	w.lookups++
+	if w.dirErr != nil {
+		return gatehouse.User{}, w.dirErr
+	}
+	for _, u := range w.people {
+		if u.ID == id {
+			u.ReadAt = w.now
+			return u, nil
+		}
+	}
+	return gatehouse.User{}, gatehouse.ErrUnknownPerson
+}
+
+func (w *world) Record(_ context.Context, e gatehouse.Event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.auditErr != nil {
+		return w.auditErr
+	}
+	w.events = append(w.events, e)
+	return nil
+}
+
+func (w *world) Hit(_ context.Context, key string, d time.Duration) (int, time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[key]++
+	return w.counts[key], w.now.Add(d), nil
+}
+
+func (w *world) Hits(_ context.Context, key string) (int, time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counts[key], w.now.Add(time.Minute), nil
+}
+
+func (w *world) Clear(_ context.Context, key string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.counts, key)
+	return nil
+}
+
+func (w *world) Learn(_ context.Context, key, value string, _ time.Time) error {
+	w.learnt[key] = value
+	return nil
+}
+
+func (w *world) Learnt(_ context.Context, key string) (string, error) {
+	if v, ok := w.learnt[key]; ok {
+		return v, nil
+	}
+	return "", gatehouse.ErrNotFound
+}
+
+func (w *world) Respond(_ context.Context, a saml.Assertion) (saml.Response, error) {
+	w.said = append(w.said, a)
+	return saml.Response{ID: "_assertion", Encoded: "response", Destination: a.Recipient}, nil
+}
+
+func (w *world) NameID(person, sp string) string { return "_" + person + "@" + sp }
+
+func (w *world) Provider(entityID string) (saml.Provider, bool) {
+	return saml.Provider{EntityID: entityID, Name: "Wiki", ACS: "https://wiki/acs", Sign: saml.SignBoth}, entityID == "wiki"
+}
+
+func (w *world) Registered(entityID, acs string) bool {
+	return entityID == "wiki" && strings.HasPrefix(acs, "https://wiki/acs")
+}
+
+func (w *world) Subject(u gatehouse.User, sp saml.Provider) (saml.NameID, error) {
+	return saml.NameID{Value: w.NameID(u.Key(), sp.EntityID)}, nil
+}
+
+func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error) {
+	w.asked = append(w.asked, d)
+	if w.stsErr != nil {
+		return gatehouse.Credentials{}, w.stsErr
+	}
+	if w.lasts != 0 {
+		d = min(d, w.lasts)
+	}
+	name := r.Name
+	if w.wrong {
+		name = "Other"
+	}
+	return gatehouse.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "s", SessionToken: "t", Lasts: d, Expires: w.now.Add(d),
+		AssumedRoleARN: fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/alice", a.ID, name), RequestID: "req"}, nil
+}
+
+func (w *world) ConsoleURL(_ context.Context, _ gatehouse.Account, c gatehouse.Credentials, d time.Duration, issuer, destination string) (gatehouse.Secret, error) {
+	return gatehouse.Secret("https://signin/?issuer=" + issuer + "&destination=" + destination), nil
+}
+
+func (w *world) Destination(_ gatehouse.Account, region, wish string) (string, error) {
+	if strings.HasPrefix(wish, "https://evil") {
+		return "", &gatehouse.Invalid{Field: "destination"}
+	}
+	return "https://console/" + region + wish, nil
+}
+
+func (w *world) Audience(gatehouse.Account) string  { return "urn:amazon:webservices" }
+func (w *world) Recipient(gatehouse.Account) string { return "https://signin/saml" }
+
+func newWorld(t testing.TB) (*world, *Broker) {
+	t.Helper()
+	alice := person("CN=AWS-"+payments+"-Admin,"+awsOU, devsDN)
+	w := &world{now: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC), password: "right", people: map[string]gatehouse.User{"alice": alice},
+		counts: map[string]int{}, learnt: map[string]string{}}
+	b := New(Deps{
+		Directories: []Source{{w, time.Minute}}, Policy: testPolicy(t), IdP: w, AWS: w, Audit: w, Counters: w, Learnt: w,
+		Throttle:    Throttle{Failures: 4, FailuresPerAddress: 20, Window: time.Hour},
+		RolePage:    func(account, role string) string { return "https://gw/roles/" + account + "/" + role },
+		RefusalTime: time.Nanosecond, Now: func() time.Time { return w.now },
+	})
+	return w, b
+}
+
+func (w *world) session() gatehouse.Session {
+	u := w.people["alice"]
+	u.ReadAt = w.now
+	return gatehouse.Session{ID: "S", User: u, Methods: []string{"password"}, ProvedAt: w.now, Door: gatehouse.DoorPages}
+}
+
+func attempt(username, password string) Attempt {
+	return Attempt{Proof: Password{username, gatehouse.Secret(password)}, Door: gatehouse.DoorPages, IP: "192.0.2.7", RequestID: "R"}
+}
+
+func (w *world) kinds() []string {
+	var kinds []string
+	for _, e := range w.events {
+		kinds = append(kinds, strings.TrimSuffix(string(e.Kind)+" "+e.Reason, " "))
+	}
+	return kinds
+}
+
+func TestSignIn(t *testing.T) {
+	t.Run("is on the record, with the directory's name for the person", func(t *testing.T) {
+		w, b := newWorld(t)
+		s, err := b.SignIn(t.Context(), attempt("alice", "right"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := w.events[0]
+		if e.Kind != gatehouse.EventSignInAccepted || e.Person != s.User.Key() || e.Username != "alice" || e.Session != s.ID || e.IP != "192.0.2.7" || e.RequestID != "R" {
+			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("that cannot be recorded opens no session", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.auditErr = errors.New("disk full")
+		s, err := b.SignIn(t.Context(), attempt("alice", "right"))
+		if !errors.Is(err, gatehouse.ErrNotRecorded) || s.ID != "" {
+			t.Errorf("session %+v, error %v", s, err)
+		}
+	})
+	t.Run("of an unknown name looks like a wrong password, and what was typed is not on the record", func(t *testing.T) {
+		w, b := newWorld(t)
+		_, err := b.SignIn(t.Context(), attempt("hunter2", "right"))
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrUnknownPerson) {
+			t.Errorf("error %v", err)
+		}
+		if e := w.events[0]; e.Username != "" || strings.Contains(fmt.Sprintf("%+v", e), "hunter2") {
+			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("with a wrong password names the person on the record", func(t *testing.T) {
+		w, b := newWorld(t)
+		_, err := b.SignIn(t.Context(), attempt("alice", "wrong"))
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || w.events[0].Username != "alice" || w.events[0].Reason != "invalid-credentials" {
+			t.Errorf("error %v, event %+v", err, w.events[0])
+		}
+	})
+	t.Run("against a directory that is down is no wrong password, and costs no allowance", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.dirErr = &gatehouse.Unavailable{What: "directory", Name: "corp", Err: errors.New("timeout")}
+		for range 30 {
+			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrUnavailable) || errors.Is(err, gatehouse.ErrInvalidCredentials) {
+				t.Fatalf("error %v", err)
+			}
+		}
+		if len(w.counts) > 0 {
+			t.Errorf("counted %v", w.counts)
+		}
+	})
+	t.Run("when refused takes its least time, known or unknown", func(t *testing.T) {
+		for _, name := range []string{"alice", "nobody"} {
+			synctest.Test(t, func(t *testing.T) {
+				_, b := newWorld(t)
+				b.d.RefusalTime = 400 * time.Millisecond
+				start := time.Now()
+				if _, err := b.SignIn(t.Context(), attempt(name, "wrong")); err == nil {
+					t.Error("signed in")
+				}
+				if took := time.Since(start); took != 400*time.Millisecond {
+					t.Errorf("%s: refused after %v", name, took)
+				}
+			})
+		}
+	})
+}
+
+func TestThrottle(t *testing.T) {
+	t.Run("a thousand guesses cost a person four binds, whatever the addresses", func(t *testing.T) {
+		w, b := newWorld(t)
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				a := attempt("alice", "wrong")
+				a.IP = fmt.Sprintf("198.51.%d.%d", i/250, i%250)
+				_, _ = b.SignIn(context.Background(), a)
+			})
+		}
+		wg.Wait()
+		if w.binds > 4 {
+			t.Errorf("%d binds", w.binds)
+		}
+	})
+	t.Run("an unknown name is refused like a known one", func(t *testing.T) {
+		_, b := newWorld(t)
+		for i := range 6 {
+			var errs []bool
+			for _, name := range []string{"alice", "nobody"} {
+				_, err := b.SignIn(t.Context(), attempt(name, "wrong"))
+				errs = append(errs, errors.Is(err, gatehouse.ErrThrottled))
+			}
+			if errs[0] != errs[1] || errs[0] != (i >= 4) {
+				t.Errorf("attempt %d: throttled %v", i+1, errs)
+			}
+		}
+	})
+	t.Run("the right password does not help while the allowance is spent", func(t *testing.T) {
+		w, b := newWorld(t)
+		for range 4 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", "wrong"))
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrThrottled) {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+	})
+	t.Run("a right password in time starts a new allowance", func(t *testing.T) {
+		_, b := newWorld(t)
+		for range 5 {
+			for range 3 {
+				_, _ = b.SignIn(t.Context(), attempt("alice", "wrong"))
+			}
+			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("one address may not try name after name", func(t *testing.T) {
+		_, b := newWorld(t)
+		var err error
+		for i := range 21 {
+			_, err = b.SignIn(t.Context(), attempt(fmt.Sprint("name", i), "x"))
+		}
+		if !errors.Is(err, gatehouse.ErrThrottled) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("addresses of one IPv6 network are one, spellings of IPv4 too", func(t *testing.T) {
+		if network("2001:db8:1:2::1") != network("2001:db8:1:2:ffff::9") || network("2001:db8:1:3::1") == network("2001:db8:1:2::1") || network("::ffff:192.0.2.1") != network("192.0.2.1") {
+			t.Error("networks differ")
+		}
+	})
+}
+
+func ask(form gatehouse.Form) gatehouse.Ask {
+	return gatehouse.Ask{Account: payments, Role: "Admin", Form: form, IP: "192.0.2.7", RequestID: "R"}
+}
+
+func TestGrant(t *testing.T) {
+	t.Run("hands out exactly the chosen role, after it is on the record", func(t *testing.T) {
+		w, b := newWorld(t)
+		g, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormConsole))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := w.said[0]
+		pair := saml.RolePair{RoleARN: "arn:aws:iam::" + payments + ":role/Admin", ProviderARN: "arn:aws:iam::" + payments + ":saml-provider/Gatehouse"}
+		if diff := cmp.Diff([]saml.RolePair{pair}, a.AWS.Roles); diff != "" {
+			t.Errorf("roles (-want +got):\n%s", diff)
+		}
+		if a.Sign != saml.SignAssertion || a.AWS.SessionDuration != 2*time.Hour || a.AWS.RoleSessionName != SessionName(w.people["alice"]) {
+			t.Errorf("assertion %+v", a.AWS)
+		}
+		want := "https://signin/?issuer=https://gw/roles/" + payments + "/Admin&destination=https://console/eu-west-1"
+		if string(g.ConsoleURL) != want {
+			t.Errorf("console %q, want %q", string(g.ConsoleURL), want)
+		}
+		e := w.events[0]
+		if e.Kind != gatehouse.EventGranted || e.ID != g.ID || e.Role != pair.RoleARN || e.AssertionID != "_assertion" || e.AccessKeyID != "ASIAEXAMPLE" || e.AWSRequestID != "req" ||
+			e.Duration != 2*time.Hour || e.Form != gatehouse.FormConsole || e.SessionName == "" || e.Rules[0] != 1 || len(e.Groups) != 1 || e.Session != "S" {
+			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("that cannot be recorded gives nothing", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.auditErr = errors.New("disk full")
+		for _, form := range gatehouse.Forms {
+			g, err := b.Grant(t.Context(), w.session(), ask(form))
+			if diff := cmp.Diff(Grant{}, g); !errors.Is(err, gatehouse.ErrNotRecorded) || diff != "" {
+				t.Errorf("%s: error %v, grant %s", form, err, diff)
+			}
+		}
+	})
+	t.Run("of a role that nobody gave is refused and recorded", func(t *testing.T) {
+		w, b := newWorld(t)
+		for _, a := range []gatehouse.Ask{{Account: payments, Role: "Root"}, {Account: "999999999999", Role: "Admin"}, {Account: payments, Role: "admin"}, {}} {
+			g, err := b.Grant(t.Context(), w.session(), a)
+			if !errors.Is(err, gatehouse.ErrNotEntitled) || g.ID != "" {
+				t.Errorf("%+v: %v", a, err)
+			}
+		}
+		if len(w.said) > 0 || w.kinds()[0] != "refused not-entitled" {
+			t.Errorf("assertions %d, events %q", len(w.said), w.kinds())
+		}
+	})
+	t.Run("reads the person again once the directory's word is old", func(t *testing.T) {
+		w, b := newWorld(t)
+		s := w.session()
+		if _, err := b.Grant(t.Context(), s, ask(gatehouse.FormBash)); err != nil || w.lookups != 0 {
+			t.Fatalf("%v after %d look-ups", err, w.lookups)
+		}
+		w.now = w.now.Add(61 * time.Second)
+		left := w.people["alice"]
+		left.Groups = nil
+		w.people["alice"] = left
+		if _, err := b.Grant(t.Context(), s, ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrNotEntitled) || w.lookups != 1 {
+			t.Errorf("%v after %d look-ups", err, w.lookups)
+		}
+		delete(w.people, "alice")
+		if _, err := b.Grant(t.Context(), s, ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrNoSession) {
+			t.Errorf("somebody gone: %v", err)
+		}
+		w.dirErr = &gatehouse.Unavailable{What: "directory", Err: errors.New("down")}
+		if _, err := b.Grant(t.Context(), s, ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrUnavailable) {
+			t.Errorf("directory down: %v", err)
+		}
+	})
+	t.Run("does not believe a person read in the future", func(t *testing.T) {
+		w, b := newWorld(t)
+		s := w.session()
+		s.User.ReadAt = w.now.Add(time.Hour)
+		_, _ = b.Grant(t.Context(), s, ask(gatehouse.FormBash))
+		if w.lookups != 1 {
+			t.Errorf("%d look-ups", w.lookups)
+		}
+	})
+	t.Run("of a duration out of range is refused", func(t *testing.T) {
+		w, b := newWorld(t)
+		for _, d := range []time.Duration{-time.Hour, time.Second, 15*time.Minute - 1, 12*time.Hour + 1} {
+			a := ask(gatehouse.FormBash)
+			a.Duration = d
+			if _, err := b.Grant(t.Context(), w.session(), a); !errors.Is(err, gatehouse.ErrInvalid) {
+				t.Errorf("%v: %v", d, err)
+			}
+		}
+		if len(w.asked) > 0 {
+			t.Errorf("STS was asked: %v", w.asked)
+		}
+	})
+	t.Run("lasts the least of the wish, the rule and the role, and says so", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.lasts = time.Hour
+		a := ask(gatehouse.FormBash)
+		a.Duration = 4 * time.Hour
+		g, err := b.Grant(t.Context(), w.session(), a)
+		if err != nil || w.asked[0] != 2*time.Hour || g.Ask.Duration != time.Hour || g.LoweredFrom != 4*time.Hour || w.events[0].Duration != time.Hour {
+			t.Errorf("%v, asked %v, lasts %v, lowered from %v", err, w.asked, g.Ask.Duration, g.LoweredFrom)
+		}
+		if _, err := b.Grant(t.Context(), w.session(), a); err != nil || w.asked[1] != time.Hour {
+			t.Errorf("the role's maximum was not remembered: %v, asked %v", err, w.asked)
+		}
+	})
+	t.Run("refuses a foreign destination before anything is signed", func(t *testing.T) {
+		w, b := newWorld(t)
+		a := ask(gatehouse.FormConsole)
+		a.Destination = "https://evil.example"
+		if _, err := b.Grant(t.Context(), w.session(), a); !errors.Is(err, gatehouse.ErrInvalid) || len(w.said) > 0 {
+			t.Errorf("%v, %d assertions", err, len(w.said))
+		}
+	})
+	t.Run("gives nothing when STS answers for another role", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.wrong = true
+		if g, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrUnavailable) || g.Credentials.AccessKeyID != "" {
+			t.Errorf("%v, %+v", err, g)
+		}
+	})
+	t.Run("passes AWS's refusal on, recorded", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.stsErr = &gatehouse.Refusal{Service: "STS", Code: "AccessDenied"}
+		if _, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrRefusedByAWS) || w.kinds()[0] != "refused refused-by-aws" {
+			t.Errorf("%v, %q", err, w.kinds())
+		}
+	})
+	t.Run("for the browser to spend makes a form and calls nobody", func(t *testing.T) {
+		w, b := newWorld(t)
+		g, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormPost))
+		if err != nil || len(w.asked) > 0 || w.said[0].Sign != saml.SignBoth {
+			t.Fatalf("%v, STS asked %v", err, w.asked)
+		}
+		if diff := cmp.Diff(&Post{URL: "https://signin/saml", SAMLResponse: "response", RelayState: "https://console/eu-west-1"}, g.Post); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestGrantToServiceProvider(t *testing.T) {
+	wiki := gatehouse.Ask{Provider: "wiki", InResponseTo: "_req", ACS: "https://wiki/acs/2", RelayState: "state"}
+	t.Run("answers where the request may be answered", func(t *testing.T) {
+		w, b := newWorld(t)
+		g, err := b.Grant(t.Context(), w.session(), wiki)
+		if err != nil || g.Post.URL != wiki.ACS || g.Post.RelayState != "state" || w.said[0].InResponseTo != "_req" || w.said[0].AWS != nil || w.events[0].Provider != "wiki" {
+			t.Errorf("%v, %+v", err, g.Post)
+		}
+	})
+	refused := map[string]func(*gatehouse.Ask, *world){
+		"an address of somebody else's": func(a *gatehouse.Ask, _ *world) { a.ACS = "https://evil/acs" },
+		"an unknown provider":           func(a *gatehouse.Ask, _ *world) { a.Provider = "blog" },
+		"somebody no rule admits": func(_ *gatehouse.Ask, w *world) {
+			u := w.people["alice"]
+			u.Groups = nil
+			w.people["alice"] = u
+		},
+	}
+	for name, change := range refused {
+		t.Run("refuses "+name, func(t *testing.T) {
+			w, b := newWorld(t)
+			a := wiki
+			change(&a, w)
+			if g, err := b.Grant(t.Context(), w.session(), a); err == nil || g.Post != nil || len(w.said) > 0 {
+				t.Errorf("%v, %+v", err, g)
+			}
+		})
+	}
+}

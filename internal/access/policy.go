@@ -1,0 +1,250 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gatehouse"
+)
+
+// Policy turns a person's groups into what they may have. It is pure: the
+// same person and the same rules always give the same answer, and what no
+// rule gives is denied.
+type Policy struct {
+	rules    []*rule
+	accounts map[string]gatehouse.Account
+}
+
+// rule is a Rule, ready to be applied.
+type rule struct {
+	Rule
+	number  int
+	under   dn              // nil where groups are whole DNs only
+	pattern *regexp.Regexp  // nil where groups are named
+	groups  []dn            // whole DNs
+	names   map[string]bool // bare names, folded; they count below under only
+	roles   []gatehouse.Role
+	tagKeys []string // of SessionTags, sorted
+}
+
+// NewPolicy makes a policy of rules over the accounts, directories and
+// service providers (by name) that the configuration lists. It reports every
+// rule that speaks of something that is not there.
+func NewPolicy(cfg Config, accounts []gatehouse.Account, directories, providers []string) (*Policy, []gatehouse.Fault) {
+	p := &Policy{accounts: make(map[string]gatehouse.Account, len(accounts))}
+	for _, a := range accounts {
+		p.accounts[a.ID] = a
+	}
+	var faults []gatehouse.Fault
+	for i, r := range cfg.Access.Rules {
+		fault := func(key, format string, args ...any) {
+			faults = append(faults, gatehouse.Fault{Key: fmt.Sprintf("access.rules[%d]%s", i, key), What: fmt.Sprintf(format, args...)})
+		}
+		if len(r.validate()) > 0 {
+			continue // Config.Validate has said it
+		}
+		switch {
+		case r.Directory == "" && len(directories) == 1:
+			r.Directory = directories[0]
+		case r.Directory == "":
+			fault(".directory", "is missing: with several directories each rule names its own")
+		case !slices.Contains(directories, r.Directory):
+			fault(".directory", "%q is not among directories", r.Directory)
+		}
+		if r.ServiceProvider != "" && !slices.Contains(providers, r.ServiceProvider) {
+			fault(".service_provider", "%q is not among saml.service_providers", r.ServiceProvider)
+		}
+		compiled := compile(r, i+1)
+		for k, role := range compiled.roles {
+			account, ok := p.accounts[role.Account]
+			if !ok {
+				fault(fmt.Sprintf(".roles[%d]", k), "account %s is not among aws.accounts", role.Account)
+			} else if role.Partition != partition(account) {
+				fault(fmt.Sprintf(".roles[%d]", k), "account %s is in partition %s", role.Account, partition(account))
+			}
+		}
+		p.rules = append(p.rules, compiled)
+	}
+	return p, faults
+}
+
+// compile prepares a valid rule.
+func compile(r Rule, number int) *rule {
+	c := &rule{Rule: r, number: number, names: map[string]bool{}, tagKeys: sortedKeys(r.SessionTags)}
+	if r.Under != "" {
+		c.under, _ = parseDN(r.Under)
+	}
+	if r.GroupPattern != "" {
+		// The whole name counts: an operator's missing $ must not widen a rule.
+		c.pattern = regexp.MustCompile(`^(?:` + r.GroupPattern + `)$`)
+	}
+	for _, g := range r.Groups {
+		if name, err := parseDN(g); err == nil {
+			c.groups = append(c.groups, name)
+		} else {
+			c.names[fold(g)] = true
+		}
+	}
+	for _, arn := range r.Roles {
+		role, _ := gatehouse.ParseRoleARN(arn)
+		c.roles = append(c.roles, role)
+	}
+	return c
+}
+
+func partition(a gatehouse.Account) string { return cmp.Or(a.Partition, "aws") }
+
+// membership is one of a person's groups with its name parsed.
+type membership struct {
+	gatehouse.Group
+	name dn // nil where the DN is none: such a group gives nothing
+}
+
+func memberships(u gatehouse.User) []membership {
+	all := make([]membership, len(u.Groups))
+	for i, g := range u.Groups {
+		name, err := parseDN(g.DN)
+		if err != nil {
+			name = nil
+		}
+		all[i] = membership{g, name}
+	}
+	return all
+}
+
+// Entitlements lists what u may have, sorted by account name and role.
+func (p *Policy) Entitlements(u gatehouse.User) []gatehouse.Entitlement {
+	var list []gatehouse.Entitlement
+	index := map[string]int{} // a role's key -> its place in list
+	groups := memberships(u)
+	for _, r := range p.rules {
+		if r.Directory != u.Directory || r.ServiceProvider != "" {
+			continue
+		}
+		for _, g := range groups {
+			for _, role := range p.given(r, g) {
+				key := role.Account + "/" + strings.ToLower(role.Name)
+				via := gatehouse.Via{Rule: r.number, Group: g.Group}
+				if at, ok := index[key]; ok {
+					list[at].Via = append(list[at].Via, via)
+					continue
+				}
+				index[key] = len(list)
+				list = append(list, p.entitlement(r, role, via, u))
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b gatehouse.Entitlement) int {
+		return cmp.Or(strings.Compare(a.Account.Name, b.Account.Name), strings.Compare(a.Account.ID, b.Account.ID), strings.Compare(a.Role.Name, b.Role.Name))
+	})
+	return list
+}
+
+// Entitlement is u's entitlement to one role; ErrNotEntitled when there is none.
+func (p *Policy) Entitlement(u gatehouse.User, account, role string) (gatehouse.Entitlement, error) {
+	for _, e := range p.Entitlements(u) {
+		if e.Role.Account == account && e.Role.Name == role {
+			return e, nil
+		}
+	}
+	return gatehouse.Entitlement{}, fmt.Errorf("role %s in account %s: %w", role, account, gatehouse.ErrNotEntitled)
+}
+
+// Provider says whether u may sign in to the service provider of that name
+// (of the configuration, not its entity ID), and by which rules and groups.
+func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error) {
+	var via []gatehouse.Via
+	groups := memberships(u)
+	for _, r := range p.rules {
+		if r.Directory != u.Directory || r.ServiceProvider == "" || r.ServiceProvider != name {
+			continue
+		}
+		for _, g := range groups {
+			if r.covers(g) {
+				via = append(via, gatehouse.Via{Rule: r.number, Group: g.Group})
+			}
+		}
+	}
+	if len(via) == 0 {
+		return nil, fmt.Errorf("service provider %s: %w", name, gatehouse.ErrNotEntitled)
+	}
+	return via, nil
+}
+
+// given lists the roles that r gives for membership in g.
+func (p *Policy) given(r *rule, g membership) []gatehouse.Role {
+	if r.pattern == nil {
+		if r.covers(g) {
+			return r.roles
+		}
+		return nil
+	}
+	role, err := p.spelled(r, g)
+	if err != nil {
+		return nil
+	}
+	return []gatehouse.Role{role}
+}
+
+// covers reports whether g is one of the groups that r names.
+func (r *rule) covers(g membership) bool {
+	if g.name == nil {
+		return false
+	}
+	if slices.ContainsFunc(r.groups, g.name.equal) {
+		return r.under == nil || g.name.under(r.under)
+	}
+	return r.names[fold(g.Name)] && g.name.under(r.under)
+}
+
+// Why a group's name spells no role.
+var (
+	errOtherName  = errors.New("its name does not match the pattern")
+	errElsewhere  = errors.New("it does not live under the rule's entry")
+	errNoAccount  = errors.New("its account is not configured")
+	errNoRoleName = errors.New("its name holds no valid role name")
+)
+
+// spelled is the role that g's name spells under r's pattern.
+func (p *Policy) spelled(r *rule, g membership) (gatehouse.Role, error) {
+	m := r.pattern.FindStringSubmatch(g.Name)
+	if m == nil {
+		return gatehouse.Role{}, errOtherName
+	}
+	if !g.name.under(r.under) {
+		return gatehouse.Role{}, errElsewhere
+	}
+	account, ok := p.accounts[m[r.pattern.SubexpIndex("account")]]
+	if !ok {
+		return gatehouse.Role{}, errNoAccount
+	}
+	name := m[r.pattern.SubexpIndex("role")]
+	if !gatehouse.RoleName.MatchString(name) {
+		return gatehouse.Role{}, errNoRoleName
+	}
+	return gatehouse.Role{Partition: partition(account), Account: account.ID, Path: "/", Name: name}, nil
+}
+
+// entitlement states the terms on which r gives role to u.
+func (p *Policy) entitlement(r *rule, role gatehouse.Role, via gatehouse.Via, u gatehouse.User) gatehouse.Entitlement {
+	tags, source, why := r.terms(u)
+	e := gatehouse.Entitlement{
+		Account:        p.accounts[role.Account],
+		Role:           role,
+		Via:            []gatehouse.Via{via},
+		MaxSession:     r.MaxSession,
+		Tags:           tags,
+		SourceIdentity: source,
+		Blocked:        why,
+	}
+	for _, t := range tags {
+		if slices.Contains(r.TransitiveTags, t.Key) {
+			e.TransitiveTags = append(e.TransitiveTags, t.Key)
+		}
+	}
+	return e
+}
