@@ -1,0 +1,215 @@
+// Package config reads the one YAML file into every room's Config.
+//
+// Unknown keys are refused, and all faults are reported together, each with
+// file, line and key: an operator mends a file once, not fault by fault.
+// Relative paths are seen from the file's own folder, secrets come from *_file
+// keys or ${ENVIRONMENT}. What a key means, and what is right for it, is the
+// business of the room that owns it.
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/aws"
+	"gatehouse/internal/store"
+	"gatehouse/ldap"
+	"gatehouse/saml"
+	"gatehouse/web"
+)
+
+// Config is everything that an operator can say.
+type Config struct {
+	Web         web.Config    `yaml:",inline"`
+	Store       store.Config  `yaml:",inline"`
+	Access      access.Config `yaml:",inline"`
+	Directories []ldap.Config `yaml:"directories"`
+	SAML        saml.Config   `yaml:"saml"`
+	AWS         aws.Config    `yaml:"aws"`
+	Audit       audit.Config  `yaml:"audit"`
+
+	// What the file leads to, read and checked by Load.
+	Accounts []gatehouse.Account `yaml:"-"` // inline ones and those of aws.accounts_file
+	Policy   *access.Policy      `yaml:"-"`
+	Secrets  [][]byte            `yaml:"-"` // contents of secret_files
+}
+
+// Load reads the file at path.
+//
+// The error is a *Faults, which prints one line for each fault.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Faults{File: path, Faults: []Fault{{Fault: gatehouse.Fault{What: fmt.Sprintf("cannot be read: %v", err)}}}}
+	}
+	return Parse(path, data)
+}
+
+// Parse reads data as the contents of the file at path.
+func Parse(path string, data []byte) (*Config, error) {
+	var c Config
+	d := &decoder{env: os.LookupEnv}
+	d.decode(data, &c)
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	d.files(reflect.ValueOf(&c).Elem(), "", dir)
+	c.setDefaults()
+	d.faults = append(d.faults, c.validate()...)
+	c.load(d)
+	if len(d.faults) > 0 {
+		return nil, d.report(path)
+	}
+	return &c, nil
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func (c *Config) setDefaults() {
+	c.Web.SetDefaults()
+	c.Store.SetDefaults()
+	c.SAML.SetDefaults()
+	c.SAML.EntityID = cmp.Or(c.SAML.EntityID, strings.TrimSuffix(c.Web.PublicURL, "/")+"/saml/metadata")
+	c.AWS.SetDefaults()
+	c.Access.SetDefaults()
+	c.Audit.SetDefaults()
+	asked := c.Access.Attributes()
+	for i := range c.Directories {
+		c.Directories[i].SetDefaults()
+		// What a rule's text refers to is asked of every directory.
+		for _, name := range asked {
+			if !slices.ContainsFunc(c.Directories[i].Attributes, func(have string) bool { return strings.EqualFold(have, name) }) {
+				c.Directories[i].Attributes = append(c.Directories[i].Attributes, name)
+			}
+		}
+	}
+}
+
+// validate asks every room, and puts the room's place in the file before the
+// keys that it names.
+func (c *Config) validate() []gatehouse.Fault {
+	var faults []gatehouse.Fault
+	add := func(prefix string, found []gatehouse.Fault) {
+		for _, f := range found {
+			f.Key = place(prefix, f.Key)
+			faults = append(faults, f)
+		}
+	}
+	add("", c.Web.Validate())
+	add("", c.Store.Validate())
+	add("", c.Access.Validate())
+	add("saml", c.SAML.Validate())
+	add("aws", c.AWS.Validate())
+	add("audit", c.Audit.Validate())
+	names := map[string]bool{}
+	for i, dir := range c.Directories {
+		at := fmt.Sprintf("directories[%d]", i)
+		add(at, dir.Validate())
+		if names[dir.Name] {
+			add(at, []gatehouse.Fault{{Key: "name", What: fmt.Sprintf("%q is taken: a directory's name is part of every person's identity", dir.Name)}})
+		}
+		names[dir.Name] = true
+	}
+	if len(c.Directories) == 0 {
+		add("", []gatehouse.Fault{{Key: "directories", What: "is missing: nobody could sign in"}})
+	}
+	return faults
+}
+
+func place(prefix, key string) string {
+	if prefix == "" || key == "" || key[0] == '.' || key[0] == '[' {
+		return prefix + key
+	}
+	return prefix + "." + key
+}
+
+// load reads what the file leads to.
+func (c *Config) load(d *decoder) {
+	for i, path := range c.Store.SecretFiles {
+		text, err := ReadSecret(path)
+		if err != nil {
+			d.fault(fmt.Sprintf("secret_files[%d]", i), "%v", err)
+			continue
+		}
+		c.Secrets = append(c.Secrets, text)
+	}
+	accounts, err := c.AWS.AccountList()
+	if err != nil && c.AWS.AccountsFile != "" {
+		for line := range strings.Lines(err.Error()) {
+			d.fault("aws.accounts_file", "%s", strings.TrimSpace(line))
+		}
+	}
+	c.Accounts = accounts
+	var directories, providers []string
+	for _, dir := range c.Directories {
+		directories = append(directories, dir.Name)
+	}
+	for _, sp := range c.SAML.ServiceProviders {
+		providers = append(providers, sp.Name)
+	}
+	policy, faults := access.NewPolicy(c.Access, accounts, directories, providers)
+	c.Policy = policy
+	d.faults = append(d.faults, faults...)
+}
+
+// Faults is everything that is wrong with a configuration file.
+type Faults struct {
+	File   string
+	Faults []Fault
+}
+
+// Fault is one thing wrong, and on which line.
+type Fault struct {
+	gatehouse.Fault
+	Line int // 0: the file as a whole
+}
+
+// report puts the faults in the order of the file.
+func (d *decoder) report(path string) *Faults {
+	list := &Faults{File: path}
+	for _, f := range d.faults {
+		line := 0
+		if len(d.lines) > 0 {
+			line = d.line(f.Key)
+		}
+		list.Faults = append(list.Faults, Fault{f, line})
+	}
+	slices.SortStableFunc(list.Faults, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key))
+	})
+	return list
+}
+
+// Error is one line for each fault: file:line: key what.
+func (f *Faults) Error() string {
+	var b strings.Builder
+	for i, fault := range f.Faults {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(f.File)
+		if fault.Line > 0 {
+			fmt.Fprintf(&b, ":%d", fault.Line)
+		}
+		b.WriteString(": ")
+		if fault.Key != "" {
+			b.WriteString(fault.Key + " ")
+		}
+		b.WriteString(fault.What)
+	}
+	return b.String()
+}

@@ -1,0 +1,315 @@
+// Package demo is a sample company: a directory with people who show what can
+// happen at a sign-in, and an AWS with a dozen accounts and then some. Both
+// run on loopback, and the configuration that joins Gatehouse to them is an
+// ordinary one: the portal of a demo is served by the same code as any other.
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/csv"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/template"
+	"time"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/demo/cloud"
+	"gatehouse/internal/demo/directory"
+)
+
+const providerName = "Gatehouse"
+
+// Options say where the demo runs.
+type Options struct {
+	Portal string // HOST:PORT of the portal, with the port it really has
+	AWS    string // HOST:PORT of the AWS emulator; port 0: any free one
+	LDAP   string // HOST:PORT of the directory; port 0: any free one
+	State  string // folder for the store, the secrets and the certificate; it must exist
+	Log    *slog.Logger
+}
+
+// World is the sample company, running.
+type World struct {
+	AWS    string // URL of the emulator
+	LDAP   string // URL of the directory
+	People []Person
+
+	ConfigFile string // where the configuration would lie
+	Config     []byte // its text
+
+	directory *directory.Server
+	cloud     *cloud.Server
+}
+
+// Start brings up the directory and AWS. The caller serves World.Load's
+// configuration, or has somebody else do it, and calls Close in the end.
+func Start(o Options) (*World, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := openState(o.State)
+	if err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", o.State, err)
+	}
+	w := &World{ConfigFile: filepath.Join(o.State, "gatehouse.yaml"), People: people()}
+	for i := range w.People {
+		w.People[i].Password = Password
+	}
+	w.directory, err = directory.Start(directory.Config{
+		Listen: o.LDAP, Suffix: Suffix, Entries: entries(s.bindPassword), Certificate: &s.certificate, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the directory on %s: %w", o.LDAP, err)
+	}
+	w.LDAP = w.directory.URL()
+	if err := w.startCloud(o); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	if w.Config, err = w.configuration(o, s); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// startCloud starts AWS on a listener's address, which must be known before
+// its roles can say what they trust.
+func (w *World) startCloud(o Options) error {
+	address, err := settled(o.AWS)
+	if err != nil {
+		return fmt.Errorf("starting AWS on %s: %w", o.AWS, err)
+	}
+	w.AWS = "http://" + address
+	metadata := "http://" + o.Portal + "/saml/metadata"
+	w.cloud, err = cloud.Start(cloud.Config{
+		Listen:   address,
+		Accounts: estate(w.AWS + "/saml"),
+		Metadata: func(ctx context.Context) ([]byte, error) { return fetch(ctx, metadata) },
+		Log:      o.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("starting AWS on %s: %w", address, err)
+	}
+	return nil
+}
+
+// settled turns port 0 into one that is free just now.
+func settled(address string) (string, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
+
+// fetch does what an operator does by hand: it takes the identity provider's
+// metadata to IAM.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", url, res.Status)
+	}
+	return io.ReadAll(io.LimitReader(res.Body, 1<<20))
+}
+
+// Load reads the configuration as `serve` would.
+func (w *World) Load() (*config.Config, error) { return config.Parse(w.ConfigFile, w.Config) }
+
+// Close ends the directory and AWS.
+func (w *World) Close() error {
+	var errs []error
+	if w.cloud != nil {
+		errs = append(errs, w.cloud.Close())
+	}
+	if w.directory != nil {
+		errs = append(errs, w.directory.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// state is what the demo keeps in its folder, so that with --state the same
+// company is there again.
+type state struct {
+	bindPassword string
+	certificate  tls.Certificate
+}
+
+// Files of the state folder, beside the store.
+const (
+	secretFile   = "secret.key"
+	bindFile     = "bind.pw"
+	caFile       = "directory-ca.pem"
+	keyFile      = "directory-key.pem"
+	accountsFile = "accounts.csv"
+)
+
+func openState(dir string) (state, error) {
+	var s state
+	if _, err := keep(dir, secretFile, func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil }); err != nil {
+		return s, err
+	}
+	password, err := keep(dir, bindFile, func() ([]byte, error) { return []byte(rand.Text()), nil })
+	if err != nil {
+		return s, err
+	}
+	s.bindPassword = string(password)
+	if err := os.WriteFile(filepath.Join(dir, accountsFile), accountsCSV(), 0o600); err != nil {
+		return s, err
+	}
+	s.certificate, err = certificate(dir)
+	return s, err
+}
+
+// keep reads a file of the folder, or makes it.
+func keep(dir, name string, make func() ([]byte, error)) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	text, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return text, err
+	}
+	if text, err = make(); err != nil {
+		return nil, err
+	}
+	return text, os.WriteFile(path, text, 0o600)
+}
+
+// certificate is the directory's own, signed by itself, which is why it is
+// also the CA file of the configuration.
+func certificate(dir string) (tls.Certificate, error) {
+	cert, key := filepath.Join(dir, caFile), filepath.Join(dir, keyFile)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err == nil && time.Now().Before(pair.Leaf.NotAfter.Add(-24*time.Hour)) {
+		return pair, nil
+	}
+	certPEM, keyPEM, err := newCertificate()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := errors.Join(os.WriteFile(cert, certPEM, 0o600), os.WriteFile(key, keyPEM, 0o600)); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
+}
+
+func newCertificate() (certPEM, keyPEM []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "Gatehouse demo directory"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, DNSNames: []string{"localhost"},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), nil
+}
+
+func accountsCSV() []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write([]string{"id", "name", "environment", "owner"})
+	for _, a := range accounts() {
+		_ = w.Write([]string{a.id, a.name, a.environment, a.owner})
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+var configurationTemplate = template.Must(template.New("gatehouse.yaml").Parse(`# The configuration of the Gatehouse demo: a sample company on loopback.
+public_url: http://{{.Portal}}
+listen: {{.Listen}}
+admin_listen: 127.0.0.1:0
+store: sqlite://{{.State}}/gatehouse.db
+secret_files: ["{{.State}}/secret.key"]
+directories:
+  - name: corp
+    type: openldap
+    urls: ["{{.LDAP}}"]
+    ca_file: "{{.State}}/directory-ca.pem"
+    base_dn: {{.Suffix}}
+    bind_dn: {{.BindDN}}
+    bind_password_file: "{{.State}}/bind.pw"
+    max_age: 60s
+aws:
+  region: eu-west-1
+  provider: Gatehouse
+  accounts_file: "{{.State}}/accounts.csv"
+  sts_endpoint: {{.AWS}}
+  signin_endpoint: {{.AWS}}
+access:
+  rules:
+    # The convention: a group named AWS-<account>-<role>, below one entry that only administrators may write to.
+    - directory: corp
+      under: {{.AWSUnit}}
+      group_pattern: '^AWS-(?P<account>\d{12})-(?P<role>[\w+=,.@-]+)$'
+      max_session: 4h
+    # A whole DN, with session tags and the person's name for CloudTrail.
+    - directory: corp
+      groups: ["CN=Sandbox Users,{{.GroupsUnit}}"]
+      roles: [arn:aws:iam::444455556666:role/PowerUser]
+      max_session: 2h
+      session_tags: {department: "{attribute:department}", employee: "{attribute:employeeNumber}"}
+      source_identity: "employee-{attribute:employeeNumber}"
+session: {idle: 1h, max: 12h, cli: 12h}
+audit: {file: "{{.State}}/audit.jsonl", readers: ["CN=Auditors,{{.GroupsUnit}}"]}
+administrators: ["CN=Cloud Administrators,{{.GroupsUnit}}"]
+portal: {support: platform@corp.example.com, notice: "This is the demo: a sample company, and an emulator in the place of AWS."}
+`))
+
+func (w *World) configuration(o Options, s state) ([]byte, error) {
+	_, port, err := net.SplitHostPort(o.Portal)
+	if err != nil {
+		return nil, fmt.Errorf("--portal %s: %w", o.Portal, err)
+	}
+	dir, err := filepath.Abs(o.State)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = configurationTemplate.Execute(&b, map[string]string{
+		"Portal": o.Portal, "Listen": net.JoinHostPort("127.0.0.1", port), "State": dir, "LDAP": w.LDAP, "AWS": w.AWS,
+		"Suffix": Suffix, "BindDN": serviceDN, "AWSUnit": awsUnit, "GroupsUnit": groupsUnit,
+	})
+	return b.Bytes(), err
+}
