@@ -293,6 +293,9 @@ func (c *conn) searchPage(id int64, q searchRequest, page *paging) (outcome, err
 		return outcome{controls: p.control("")}, nil
 	}
 	n := min(page.size, int64(len(p.rest.entries)))
+	if most := int64(c.s.cfg.MaxEntries); most > 0 {
+		n = min(n, most)
+	}
 	limited := q.sizeLimit > 0 && p.sent+n > q.sizeLimit
 	if limited {
 		n = max(0, q.sizeLimit-p.sent)

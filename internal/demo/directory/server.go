@@ -48,8 +48,9 @@ type Config struct {
 	// states of both kinds work with or without it.
 	ActiveDirectory bool
 
-	// MaxEntries is how many entries one search without paging returns
-	// before it ends with 4 (sizeLimitExceeded); AD has 1000. Zero: no limit.
+	// MaxEntries is how many entries one page has at most, and a search
+	// without pages before it ends with 4 (sizeLimitExceeded). Active
+	// Directory has 1000. Zero: no limit.
 	MaxEntries int
 
 	// LockoutThreshold locks an account at that many wrong passwords in a

@@ -164,10 +164,11 @@ func normalizeSID(v string) (string, error) {
 	return string(b), nil
 }
 
-// parseTime reads the GeneralizedTime forms that directories write: whole
-// seconds in UTC, with or without a fraction.
+// parseTime reads the GeneralizedTime forms that directories write: seconds,
+// with or without a fraction, in UTC or a zone of whole hours.
 func parseTime(v string) (time.Time, error) {
-	return time.Parse("20060102150405Z07", strings.Replace(v, ",", ".", 1))
+	t, err := time.Parse("20060102150405Z07", strings.Replace(v, ",", ".", 1))
+	return t.UTC(), err
 }
 
 // formatTime writes a GeneralizedTime.
