@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,8 @@ func (a *assertion) readConfirmation(subject *etree.Element) *refusal {
 	data := child(confirmation, nsAssertion, "SubjectConfirmationData")
 	a.recipient = attr(data, "Recipient")
 	end, err := time.Parse(time.RFC3339Nano, attr(data, "NotOnOrAfter"))
-	if attr(confirmation, "Method") != methodBearer || a.recipient == "" || err != nil {
+	utc := strings.HasSuffix(attr(data, "NotOnOrAfter"), "Z")
+	if attr(confirmation, "Method") != methodBearer || a.recipient == "" || err != nil || !utc {
 		return invalidIdentityToken("Responses must contain SubjectConfirmatonData with a Recipient and NotOnOrAfter")
 	}
 	a.confirmUntil = end
@@ -141,9 +143,11 @@ func (a *assertion) rolePairs() []rolePair {
 				continue
 			}
 			left, right := strings.TrimSpace(v[:i]), strings.TrimSpace(v[i+1:])
-			if p, ok := asPair(left, right); ok {
-				pairs = append(pairs, p)
-			} else if p, ok := asPair(right, left); ok {
+			p, ok := asPair(left, right)
+			if !ok {
+				p, ok = asPair(right, left)
+			}
+			if ok && !slices.Contains(pairs, p) {
 				pairs = append(pairs, p)
 			}
 		}

@@ -9,20 +9,43 @@ import (
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", s.root)
-	return s.recovering(mux)
+	mux.HandleFunc("/federation", only(s.serveFederation))
+	mux.HandleFunc("/saml", only(s.serveSAML))
+	mux.HandleFunc("/oauth", only(s.serveLogout))
+	mux.HandleFunc("GET /console", s.serveConsole)
+	mux.HandleFunc("GET /console/{rest...}", s.serveConsole)
+	mux.HandleFunc("GET /sessions/{id}", s.serveSwitch)
+	return s.recovering(secured(mux))
 }
 
 // root is STS, and for a browser a page that says what this is.
 func (s *Server) root(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case isBrowser(r):
-		w.WriteHeader(200)
-	case r.Method != http.MethodPost && r.Method != http.MethodGet:
-		w.Header().Set("Allow", "GET, POST")
-		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
-	default:
-		s.serveSTS(w, r)
+	if isBrowser(r) {
+		s.serveHome(w)
+		return
 	}
+	only(s.serveSTS)(w, r)
+}
+
+// only lets GET and POST through: AWS's endpoints take both.
+func only(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost && r.Method != http.MethodGet {
+			w.Header().Set("Allow", "GET, POST")
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// secured keeps addresses, which may carry sign-in tokens, from travelling on.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // recovering answers a panic with a 500 and logs it without the request.
