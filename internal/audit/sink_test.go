@@ -1,0 +1,162 @@
+//go:build unix
+
+package audit_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/audit"
+)
+
+// reopenOn ends the log and begins another that writes to path.
+func (r *record) reopenOn(t *testing.T, path string) {
+	t.Helper()
+	must(t, r.Close(t.Context()))
+	r.file = path
+	r.begin(t)
+}
+
+func (r *record) fileFinding(t *testing.T) gatehouse.Finding {
+	t.Helper()
+	findings := r.Check(t.Context())
+	return findings[len(findings)-1]
+}
+
+func TestAFullFileStopsNobodyAndIsReported(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("skipped: needs /dev/full")
+	}
+	r := open(t)
+	r.reopenOn(t, "/dev/full")
+	must(t, r.Record(t.Context(), granted("1")))
+	waitFor(t, "two dropped lines", func() bool { return r.Dropped() == 2 })
+	if f := r.fileFinding(t); f.State != gatehouse.FindingWarning || !strings.Contains(f.Detail, "no space left") {
+		t.Errorf("Check = %+v, want a warning that names the cause", f)
+	}
+	r.wantWhole(t)
+}
+
+// waitFor looks every millisecond until what is so.
+func waitFor(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func fifo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	must(t, syscall.Mkfifo(path, 0o600))
+	return path
+}
+
+func TestAFIFOThatNobodyReadsStopsNobody(t *testing.T) {
+	r := open(t)
+	path := fifo(t)
+	r.reopenOn(t, path)
+	must(t, r.Record(t.Context(), granted("1")))
+	waitFor(t, "two dropped lines", func() bool { return r.Dropped() == 2 })
+
+	reader, err := os.OpenFile(path, os.O_RDWR, 0) // so that the open does not wait
+	must(t, err)
+	defer reader.Close()
+	must(t, r.Record(t.Context(), granted("2")))
+	line, err := bufio.NewReader(reader).ReadString('\n')
+	if err != nil || !strings.Contains(line, `"id":"2"`) {
+		t.Errorf("the reader got %q, %v; want event 2", line, err)
+	}
+	waitFor(t, "the file to be well again", func() bool { return strings.Contains(r.fileFinding(t).Detail, "takes lines again") })
+}
+
+func TestAReaderThatStallsStopsNobody(t *testing.T) {
+	r := open(t)
+	path := fifo(t)
+	reader, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	defer reader.Close()
+	r.reopenOn(t, path)
+	big := granted("")
+	big.Reason = strings.Repeat("x", 16<<10) // a pipe holds 64 KiB
+	start := time.Now()
+	for range 20 {
+		must(t, r.Record(t.Context(), big))
+	}
+	must(t, r.Close(context.Background()))
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("twenty events and the end took %s behind a stalled reader", took)
+	}
+	r.wantWhole(t)
+}
+
+func TestARotatedFileIsFollowedAfterReopen(t *testing.T) {
+	r := open(t)
+	must(t, r.Record(t.Context(), granted("1")))
+	must(t, os.Rename(r.file, r.file+".1"))
+	must(t, r.Record(t.Context(), granted("2")))
+	must(t, r.Reopen())
+	must(t, r.Record(t.Context(), granted("3")))
+	lines := r.lines(t)
+	if len(lines) != 1 || !strings.Contains(lines[0], `"id":"3"`) {
+		t.Errorf("new file: %q, want event 3", lines)
+	}
+	old, err := os.ReadFile(r.file + ".1")
+	must(t, err)
+	if n := strings.Count(string(old), "\n"); n != 3 || !strings.Contains(string(old), `"id":"2"`) {
+		t.Errorf("old file: %q, want the start and events 1 and 2", old)
+	}
+	info, err := os.Stat(r.file)
+	must(t, err)
+	if info.Mode().Perm()&0o007 != 0 {
+		t.Errorf("the file's mode is %v; others may read it", info.Mode())
+	}
+}
+
+func TestAFileThatCannotBeWrittenIsRefusedAtTheStart(t *testing.T) {
+	r := open(t)
+	missing := filepath.Join(t.TempDir(), "missing", "audit.jsonl")
+	_, err := audit.Open(t.Context(), audit.Config{File: missing}, r.store, now, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("Open = %v, want an error that names the file", err)
+	}
+}
+
+func TestATornLineSpoilsNoOther(t *testing.T) {
+	r := open(t)
+	path := fifo(t)
+	reader, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	must(t, err)
+	defer reader.Close()
+	r.reopenOn(t, path)
+	big := granted("torn")
+	big.Reason = strings.Repeat("x", 100<<10) // more than a pipe holds
+	must(t, r.Record(t.Context(), big))
+	waitFor(t, "the torn line", func() bool { return r.Dropped() == 1 })
+	lines := bufio.NewReader(reader)
+	must(t, reader.SetReadDeadline(time.Now().Add(5*time.Second)))
+	_, err = io.ReadFull(lines, make([]byte, 60<<10)) // make room
+	must(t, err)
+	must(t, r.Record(t.Context(), granted("next")))
+	for i := 0; ; i++ {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("line %d: %v", i, err)
+		}
+		if strings.HasPrefix(line, fmt.Sprintf(`{"id":%q`, "next")) {
+			return
+		}
+	}
+}
