@@ -1,1 +1,342 @@
 package saml
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	crewjam "github.com/crewjam/saml"
+
+	"gatehouse"
+)
+
+// Limits on requests. Real ones are under 10 KiB.
+const (
+	maxForm       = 256 << 10 // the whole query or form
+	maxEncoded    = 64 << 10  // SAMLRequest, in base64
+	maxDocument   = 128 << 10 // SAMLRequest, inflated
+	maxRelayState = 16 << 10  // returned whole or refused, never cut
+)
+
+// requestSkew is how far the clocks of provider and identity provider may be
+// apart, either way (SDP-G01: three to five minutes).
+const requestSkew = 5 * time.Minute
+
+// Request is a service provider's AuthnRequest that was found good: sender,
+// signature, freshness and destination were checked, and ACS is one of the
+// provider's own. It holds no secret and can be parked as JSON.
+type Request struct {
+	ID         string `json:"id"`
+	Provider   string `json:"provider"`              // entity ID
+	ACS        string `json:"acs"`                   // where the answer goes
+	RelayState string `json:"relay_state,omitempty"` // to be given back byte for byte
+	ForceAuthn bool   `json:"force_authn,omitempty"` // the person must prove again who they are
+	IsPassive  bool   `json:"is_passive,omitempty"`  // nothing may be shown to the person
+}
+
+// ParseRedirect reads an AuthnRequest that came by the HTTP-Redirect binding
+// (saml-bindings §3.4). rawQuery is the query as it was received: a signature
+// covers its very octets.
+//
+// Every refusal is an ErrInvalid with words for the person. A *StatusError is
+// one that the provider can be told of; see IdP.Refuse.
+func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
+	params, err := readParameters(rawQuery)
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	document, err := params.inflated()
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	m, err := readAuthnRequest(document)
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	if m.signed {
+		// The sender must take it out; nothing would verify it (§3.4.4.1).
+		return Request{}, unreadable(errors.New("a redirected request has an enveloped signature"))
+	}
+	sp, err := p.sender(m)
+	if err != nil {
+		return Request{}, err
+	}
+	signed, err := verifyQuery(params, sp)
+	if err != nil {
+		return Request{}, badSignature(err)
+	}
+	return p.accept(m, sp, signed, params)
+}
+
+// ParsePost reads an AuthnRequest that came by the HTTP-POST binding
+// (saml-bindings §3.5). form is the body as it was received. Errors are those
+// of ParseRedirect.
+func (p *IdP) ParsePost(form string) (Request, error) {
+	params, err := readParameters(form)
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	document, err := params.decoded()
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	m, err := readAuthnRequest(document)
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	sp, err := p.sender(m)
+	if err != nil {
+		return Request{}, err
+	}
+	if params.has("Signature") || params.has("SigAlg") {
+		return Request{}, badSignature(errors.New("a posted request has the signature of a redirected one"))
+	}
+	if signed := m.signed; signed {
+		if m, err = verifyEnveloped(document, m, sp); err != nil {
+			return Request{}, badSignature(err)
+		}
+		return p.accept(m, sp, true, params)
+	}
+	return p.accept(m, sp, false, params)
+}
+
+// accept makes the checks that both bindings share. m is what the signature
+// covered, where there is one.
+func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
+	if sp.SignedRequests && !signed {
+		return Request{}, badSignature(fmt.Errorf("%s signs its requests, and this one is not signed", sp.EntityID))
+	}
+	if age := p.now().Sub(m.IssueInstant); age > requestSkew || age < -requestSkew {
+		return Request{}, refused(fmt.Errorf("issued at %s", m.IssueInstant.UTC().Format(time.RFC3339)), "IssueInstant",
+			"The sign-in request is too old, or the application's clock is wrong. Start again from the application.")
+	}
+	if m.Destination != p.endpoints.SSO && (m.Destination != "" || signed) {
+		return Request{}, refused(fmt.Errorf("destination %q", m.Destination), "Destination",
+			"The sign-in request was meant for another place.")
+	}
+	relayState, err := params.relayState()
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	r := Request{
+		ID: m.ID, Provider: sp.EntityID, RelayState: relayState,
+		ForceAuthn: m.ForceAuthn != nil && *m.ForceAuthn,
+		IsPassive:  m.IsPassive != nil && *m.IsPassive,
+	}
+	if sp.AWS {
+		return r, nil // a role must be chosen first; the request has no say in where it leads
+	}
+	if r.ACS, err = m.chooseACS(sp); err != nil {
+		return Request{}, refused(err, "AssertionConsumerService",
+			"The application asks for an answer at a place that is not registered for it.")
+	}
+	return r, m.unsupported(r, sp)
+}
+
+func (m *authnRequest) chooseACS(sp Provider) (string, error) {
+	if m.ProtocolBinding != "" && m.ProtocolBinding != bindingPost {
+		return "", fmt.Errorf("it wants the answer by %q; only HTTP-POST is supported", m.ProtocolBinding)
+	}
+	if m.ProtocolBinding != "" && m.AssertionConsumerServiceIndex != "" {
+		return "", errors.New("it names both an index and a binding") // saml-core §3.4.1
+	}
+	return sp.chooseACS(m.AssertionConsumerServiceURL, m.AssertionConsumerServiceIndex)
+}
+
+// sender finds the registered provider that m claims to come from.
+func (p *IdP) sender(m *authnRequest) (Provider, error) {
+	sp, ok := p.Provider(m.issuer)
+	if !ok {
+		return Provider{}, refused(fmt.Errorf("issuer %q", m.issuer), "Issuer",
+			"The application that sent you here is not registered with this identity provider.")
+	}
+	return sp, nil
+}
+
+// unreadable, badSignature and refused make an error for two readers: cause
+// is for the log, and may quote the request; why is for the person, and does not.
+func unreadable(cause error) error {
+	return refused(cause, "SAMLRequest", "The application sent a sign-in request that cannot be read.")
+}
+
+func badSignature(cause error) error {
+	return refused(cause, "Signature", "The sign-in request does not carry a good signature of the application.")
+}
+
+func refused(cause error, field, why string) error {
+	return fmt.Errorf("saml: request: %w: %w", cause, &gatehouse.Invalid{Field: field, Why: why})
+}
+
+// parameters are those of a query or form that SAML defines, as received.
+type parameters map[string]string
+
+var parameterNames = []string{"SAMLRequest", "RelayState", "SigAlg", "Signature", "SAMLEncoding"}
+
+// readParameters refuses a parameter that is there twice, in whatever
+// spelling: which one counts would depend on who reads.
+func readParameters(raw string) (parameters, error) {
+	if len(raw) > maxForm {
+		return nil, errTooLarge
+	}
+	params := parameters{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, errors.New("a parameter's name is not encoded well")
+		}
+		if !slices.Contains(parameterNames, name) {
+			continue
+		}
+		if params.has(name) {
+			return nil, fmt.Errorf("two parameters are named %s", name)
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+func (p parameters) has(name string) bool { _, ok := p[name]; return ok }
+
+func (p parameters) value(name string) (string, error) {
+	v, err := url.QueryUnescape(p[name])
+	if err != nil {
+		return "", fmt.Errorf("%s is not encoded well", name)
+	}
+	return v, nil
+}
+
+// relayState is what must be given back byte for byte. What a form field
+// cannot carry unchanged (HTML normalises line ends) is refused, not altered.
+func (p parameters) relayState() (string, error) {
+	v, err := p.value("RelayState")
+	if err != nil {
+		return "", err
+	}
+	if len(v) > maxRelayState {
+		return "", fmt.Errorf("RelayState: %w", errTooLarge)
+	}
+	if !utf8.ValidString(v) || strings.ContainsAny(v, "\x00\r\n") {
+		return "", errors.New("RelayState has bytes that a form cannot carry")
+	}
+	return v, nil
+}
+
+// decoded is the SAMLRequest out of its base64.
+func (p parameters) decoded() ([]byte, error) {
+	encoded, err := p.value("SAMLRequest")
+	if err != nil {
+		return nil, err
+	}
+	if encoded == "" {
+		return nil, errors.New("there is no SAMLRequest")
+	}
+	if len(encoded) > maxEncoded {
+		return nil, errTooLarge
+	}
+	document, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("SAMLRequest is not base64: %w", err)
+	}
+	return document, nil
+}
+
+// deflate is the one encoding of the Redirect binding (saml-bindings §3.4.4.1).
+const deflate = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
+
+// inflated is the SAMLRequest out of base64 and DEFLATE. What it may grow to
+// is limited while it grows (CVE-2023-28119), and nothing may follow it.
+func (p parameters) inflated() ([]byte, error) {
+	if encoding, err := p.value("SAMLEncoding"); err != nil || (encoding != "" && encoding != deflate) {
+		return nil, errors.New("SAMLEncoding is unknown")
+	}
+	compressed, err := p.decoded()
+	if err != nil {
+		return nil, err
+	}
+	source := bytes.NewReader(compressed)
+	inflater := flate.NewReader(source)
+	defer inflater.Close()
+	document, err := io.ReadAll(&limited{inflater, maxDocument})
+	if err != nil {
+		return nil, fmt.Errorf("SAMLRequest does not inflate: %w", err)
+	}
+	if source.Len() > 0 {
+		return nil, errors.New("something follows the deflated SAMLRequest")
+	}
+	return document, nil
+}
+
+// authnRequest is an AuthnRequest as it was read, before anything in it is
+// believed.
+type authnRequest struct {
+	crewjam.AuthnRequest
+	issuer  string // without the space around it
+	signed  bool   // it has a Signature
+	subject bool   // it says whom it wants (saml-core §3.4.1: Subject)
+	context requestedContext
+}
+
+// requestedContext is RequestedAuthnContext (saml-core §3.3.2.2.1), of which
+// crewjam's type holds one class only.
+type requestedContext struct {
+	Comparison   string   `xml:"Comparison,attr"`
+	Classes      []string `xml:"urn:oasis:names:tc:SAML:2.0:assertion AuthnContextClassRef"`
+	Declarations []string `xml:"urn:oasis:names:tc:SAML:2.0:assertion AuthnContextDeclRef"`
+}
+
+// readAuthnRequest parses document, once it is sure that there is only one
+// way to read it. crewjam's own request handling is not called: it panics on
+// a request without Issuer, and checks less (facts: saml, section 1).
+func readAuthnRequest(document []byte) (*authnRequest, error) {
+	if len(document) > maxDocument {
+		return nil, errTooLarge
+	}
+	var s shape
+	if err := scan(document, strictness{element: s.element}); err != nil {
+		return nil, err
+	}
+	m := &authnRequest{signed: s.seen["Signature"], subject: s.seen["Subject"]}
+	if err := xml.Unmarshal(document, &m.AuthnRequest); err != nil {
+		return nil, fmt.Errorf("not an AuthnRequest: %w", err)
+	}
+	if s.seen["RequestedAuthnContext"] {
+		var extra struct {
+			Context requestedContext `xml:"urn:oasis:names:tc:SAML:2.0:protocol RequestedAuthnContext"`
+		}
+		if err := xml.Unmarshal(document, &extra); err != nil {
+			return nil, fmt.Errorf("not an AuthnRequest: %w", err)
+		}
+		m.context = extra.Context
+	}
+	return m, m.complete()
+}
+
+// complete checks what every request must have (saml-core §3.2.1).
+func (m *authnRequest) complete() error {
+	if m.Version != "2.0" {
+		return fmt.Errorf("version %q: want 2.0", m.Version)
+	}
+	if !isNCName(m.ID) {
+		return fmt.Errorf("ID %q is none", m.ID)
+	}
+	if m.IssueInstant.IsZero() {
+		return errors.New("it does not say when it was issued")
+	}
+	if m.Issuer != nil {
+		m.issuer = strings.Trim(m.Issuer.Value, " \t\r\n")
+	}
+	if m.issuer == "" {
+		return errors.New("it does not say who issued it")
+	}
+	return nil
+}

@@ -215,7 +215,7 @@ func (w *canonical) awsAttributes(a *AWS) {
 		w.close()
 	}
 	w.close()
-	w.awsAttribute("RoleSessionName", "", a.RoleSessionName)
+	w.awsAttribute(awsPrefix+"RoleSessionName", "", a.RoleSessionName)
 	if a.SessionDuration > 0 {
 		w.open(samlAttribute, attribute{name: "Name", value: awsPrefix + "SessionDuration"})
 		w.open(samlAttributeValue)
@@ -224,19 +224,19 @@ func (w *canonical) awsAttributes(a *AWS) {
 		w.close()
 	}
 	if a.SourceIdentity != "" {
-		w.awsAttribute("SourceIdentity", "", a.SourceIdentity)
+		w.awsAttribute(awsPrefix+"SourceIdentity", "", a.SourceIdentity)
 	}
 	for i := range a.Tags {
-		w.awsAttribute("PrincipalTag:", a.Tags[i].Key, a.Tags[i].Value)
+		w.awsAttribute(awsPrefix+"PrincipalTag:", a.Tags[i].Key, a.Tags[i].Value)
 	}
 	if len(a.TransitiveTagKeys) > 0 {
-		w.awsAttribute("TransitiveTagKeys", "", a.TransitiveTagKeys...)
+		w.awsAttribute(awsPrefix+"TransitiveTagKeys", "", a.TransitiveTagKeys...)
 	}
 	w.close()
 }
 
 func (w *canonical) awsAttribute(name, key string, values ...string) {
-	w.open(samlAttribute, attribute{name: "Name", value: awsPrefix + name, tail: key})
+	w.open(samlAttribute, attribute{name: "Name", value: name, tail: key})
 	for _, v := range values {
 		w.leaf(samlAttributeValue, v)
 	}
