@@ -58,6 +58,7 @@ async function get() {
 
 function busy(on) {
   part("get").disabled = on;
+  part("get").classList.toggle("main", !given);
   part("get").textContent = on ? "Asking AWS…" : given ? "Get new credentials" : "Get credentials";
 }
 

@@ -90,8 +90,11 @@ func firstName(u gatehouse.User) string {
 }
 
 func groupsHint(n int) string {
-	if n == 0 {
+	switch n {
+	case 0:
 		return "The directory lists you in no group."
+	case 1:
+		return "The directory lists you in 1 group, and it gives no role."
 	}
 	return "The directory lists you in " + count(n, "group") + ", and none of them gives a role."
 }
@@ -144,27 +147,26 @@ func environmentInFull(word string) string {
 	return word
 }
 
-// Words in role names that tell how much they may do. It is a guess from
-// names: it decides an accent and an order, nothing else.
+// Words in role names that tell how much they may do, the least first. It is
+// a guess from names: it decides an accent and an order, nothing else.
 var (
-	lookers = []string{"readonly", "read-only", "read_only", "view", "audit", "billing", "reader"}
-	movers  = []string{"admin", "owner", "root", "poweruser", "fullaccess", "breakglass"}
+	lookers = []string{"readonly", "read-only", "read_only", "viewonly", "view", "audit", "reader", "billing"}
+	movers  = []string{"poweruser", "admin", "owner", "fullaccess", "breakglass", "root"}
 )
 
 func byPrivilege(a, b role) int {
 	return cmp.Or(cmp.Compare(privilege(a.Name), privilege(b.Name)), strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)))
 }
 
+// privilege orders role names: those that look, those that nobody can tell,
+// those that move things.
 func privilege(name string) int {
 	name = strings.ToLower(name)
-	has := func(word string) bool { return strings.Contains(name, word) }
-	switch {
-	case slices.ContainsFunc(lookers, has):
-		return 0
-	case slices.ContainsFunc(movers, has):
-		return 2
+	in := func(word string) bool { return strings.Contains(name, word) }
+	if i := slices.IndexFunc(lookers, in); i >= 0 {
+		return i - len(lookers)
 	}
-	return 1
+	return slices.IndexFunc(movers, in) + 1
 }
 
 // matching keeps the roles that match every word of the search: each word is

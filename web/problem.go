@@ -73,7 +73,7 @@ var words = []struct {
 		Href: "/", Button: "See your roles", Ask: true}},
 	{gatehouse.ErrRefusedByAWS, problem{Status: 502, Title: "AWS refused.",
 		Text: "You are allowed to use this role, but AWS did not hand it out.", Href: "/", Button: "See your roles", Ask: true}},
-	{gatehouse.ErrInvalid, problem{Status: 400, Title: "This request makes no sense.", Text: "Something in it is not possible.", Href: "/", Button: "Start again"}},
+	{gatehouse.ErrInvalid, problem{Status: 400, Title: "One thing needs correcting.", Text: "Something in the request is not possible.", Href: "/", Button: "Start again"}},
 	{gatehouse.ErrNoSession, problem{Status: 401, Title: "You are signed out.", Text: "Your sign-in has ended.", Next: "Sign in again to go on.", Href: "/login", Button: "Sign in"}},
 	{gatehouse.ErrConflict, problem{Status: 409, Title: "Somebody changed this meanwhile.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
 	{gatehouse.ErrUnavailable, problem{Status: 503, Title: "Something that is needed does not answer.",

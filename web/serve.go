@@ -29,11 +29,11 @@ const (
 // speaks TLS when the configuration names a certificate. It returns nil when
 // all ended well.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	srv := newHTTPServer(s.handler, s.log)
+	srv := newHTTPServer(http.HandlerFunc(s.answer), s.log)
 	if s.cert != nil {
-		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
 	}
-	return run(ctx, srv, ln, func() { s.draining.Store(true) })
+	return run(ctx, srv, ln, s.drain)
 }
 
 // ServeAdmin answers h on the operator's address until ctx ends.

@@ -100,11 +100,12 @@ type Server struct {
 	secure  bool     // public_url is https
 	trusted []netip.Prefix
 
-	pages    templates.Set
-	sessions *keeper
-	cert     *certificate // nil without TLS
-	draining atomic.Bool
-	handler  http.Handler
+	pages     templates.Set
+	sessions  *keeper
+	cert      *certificate // nil without TLS
+	draining  atomic.Bool
+	successor atomic.Pointer[Server] // answers in s's place after a reload
+	handler   http.Handler
 }
 
 // New wires a Server. It fails on a configuration that Validate refuses, on

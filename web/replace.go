@@ -1,0 +1,30 @@
+package web
+
+import (
+	"crypto/tls"
+	"net/http"
+)
+
+// Replace has next answer what comes in where s serves: pages, certificate
+// and all, from the next request on. What is under way ends as it began.
+func (s *Server) Replace(next *Server) { s.successor.Store(next) }
+
+// acting is the Server that answers where s serves.
+func (s *Server) acting() *Server {
+	if next := s.successor.Load(); next != nil {
+		return next
+	}
+	return s
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) { s.acting().handler.ServeHTTP(w, r) }
+
+func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if cert := s.acting().cert; cert != nil {
+		return cert.get(hello)
+	}
+	return s.cert.get(hello) // TLS does not go away while the listener speaks it
+}
+
+// drain turns readiness off.
+func (s *Server) drain() { s.acting().draining.Store(true) }
