@@ -43,7 +43,9 @@ type Client struct {
 	regions map[string]*sts.Client // by STS region
 }
 
-// New makes a client. now may be nil for time.Now. It opens no connection.
+// New makes a client. now may be nil for time.Now, log for none. It opens no
+// connection. It refuses endpoints to which keys would travel in plain text,
+// and a CA file that cannot be used.
 func New(cfg Config, now func() time.Time, log *slog.Logger) (*Client, error) {
 	cfg.SetDefaults()
 	if err := errors.Join(checkEndpoint(cfg.STSEndpoint), checkEndpoint(cfg.SigninEndpoint)); err != nil {
@@ -57,6 +59,9 @@ func New(cfg Config, now func() time.Time, log *slog.Logger) (*Client, error) {
 	}
 	if now == nil {
 		now = time.Now
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	return &Client{cfg: cfg, now: now, log: log, http: client, regions: map[string]*sts.Client{}}, nil
 }

@@ -42,6 +42,7 @@ func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role
 	defer cancel()
 	out, err := c.assume(ctx, account, role, assertion, d)
 	if aboveMaximum(err) && d > time.Hour {
+		c.log.InfoContext(ctx, "role allows less than its rule, asking for an hour", "role", role.ARN(), "account", account.ID, "duration", d)
 		d = time.Hour
 		out, err = c.assume(ctx, account, role, assertion, d)
 	}
