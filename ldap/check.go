@@ -133,23 +133,31 @@ func (d *Directory) checkBases(ctx context.Context, c *checkup) bool {
 			continue
 		}
 		looked[b.dn] = true
-		entries, err := d.search(ctx, query{base: b.dn, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
-		if err == nil && len(entries) == 1 {
-			c.ok("%s %s exists", b.key, b.dn)
+		if err := d.readable(ctx, b.dn); err != nil {
+			good = false
+			c.fail("correct "+b.key+", or let the service account read it", "%s %s cannot be read: %v", b.key, b.dn, err)
 			continue
 		}
-		good = false
-		c.fail("correct "+b.key+", or let the service account read it", "%s %s cannot be read: %v", b.key, b.dn, cause(err))
+		c.ok("%s %s exists", b.key, b.dn)
 	}
 	return good
 }
 
-// cause says in words that there was no error and nothing either.
-func cause(err error) error {
-	if err == nil {
-		return errors.New("no entry")
+// readable reads the entry dn as the service account.
+func (d *Directory) readable(ctx context.Context, dn string) error {
+	entries, err := d.search(ctx, query{base: dn, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
+	if err == nil && len(entries) == 0 {
+		return errors.New("no such entry, or none that the service account may see")
 	}
 	return err
+}
+
+// ping reads the entry below which people are.
+func (d *Directory) ping(ctx context.Context) error {
+	if err := d.readable(ctx, d.cfg.UserBaseDN); err != nil {
+		return d.unavailable(err)
+	}
+	return nil
 }
 
 // checkPeople looks for one person, whoever that is, and at what Gatehouse
