@@ -28,7 +28,7 @@ func (c *conn) extended(m message) error {
 	case oidPasswordModify:
 		o = c.passwordModify(m, value)
 	case oidWhoAmI:
-		o = c.whoAmI(m)
+		o = c.whoAmI()
 	default:
 		o = outcome{code: codeProtocolError, text: "unsupported extended operation"}
 	}
@@ -63,11 +63,9 @@ func (c *conn) upgrade(id int64) error {
 	return c.startTLS()
 }
 
-// whoAmI says who the connection is bound as (RFC 4532).
-func (c *conn) whoAmI(m message) outcome {
-	if c.mustChange {
-		return restricted(m)
-	}
+// whoAmI says who the connection is bound as (RFC 4532). Like OpenLDAP it
+// does so for those who have to change their password, too.
+func (c *conn) whoAmI() outcome {
 	authzID := ""
 	if c.who != (identity{}) {
 		authzID = "dn:" + c.who.dn

@@ -125,9 +125,8 @@ func TestAResetPasswordAllowsNothingElse(t *testing.T) {
 	c := bound(t, s, alice)
 	_, search := c.Search(ask("(uid=alice)"))
 	_, compare := c.Compare(alice, "uid", "alice")
-	_, whoAmI := c.WhoAmI(nil)
 	for name, err := range map[string]error{
-		"search": search, "compare": compare, "who am I": whoAmI, "modify": c.Modify(goldap.NewModifyRequest(alice, nil)),
+		"search": search, "compare": compare, "modify": c.Modify(goldap.NewModifyRequest(alice, nil)),
 	} {
 		if code(err) != goldap.LDAPResultInsufficientAccessRights {
 			t.Errorf("%s: %v, want 50", name, err)

@@ -46,7 +46,7 @@ func TestOpenLDAPClients(t *testing.T) {
 	}{
 		{"wrong password", "ldapwhoami", []string{"-D", alice, "-w", "wrong"}, 49, []string{"Invalid credentials (49)"}},
 		{"locked", "ldapwhoami", as("CN=locked,"+suffix, "-e", "ppolicy"), 49, []string{"Account locked"}},
-		{"reset", "ldapwhoami", as("CN=reset,"+suffix, "-e", "ppolicy"), 1, []string{"Password must be changed", "Operations are restricted"}},
+		{"reset", "ldapsearch", as("CN=reset,"+suffix, "-e", "ppolicy", "-b", suffix), 50, []string{"Password must be changed", "Operations are restricted"}},
 		{"anonymous search", "ldapsearch", []string{"-b", suffix}, 50, []string{"bind first"}},
 		{"a base that does not exist", "ldapsearch", as(service, "-b", "CN=x,"+suffix), 32, []string{"result: 32 No such object"}},
 		{"size limit", "ldapsearch", search("-z", "1"), 4, []string{"Size limit exceeded (4)", "dn: CN=svc"}},

@@ -79,11 +79,11 @@ func (s syntax) normalize(v string) (string, error) {
 	case caseExact:
 		return strings.Join(strings.FieldsFunc(v, isSpace), " "), nil
 	case number:
-		n, err := strconv.ParseInt(strings.Trim(v, " "), 10, 64)
-		if err != nil {
+		// RFC 4517 §3.3.16 has no leading zeros, and no plus.
+		if n, err := strconv.ParseInt(v, 10, 64); err != nil || strconv.FormatInt(n, 10) != v {
 			return "", errSyntax
 		}
-		return strconv.FormatInt(n, 10), nil
+		return v, nil
 	case truth:
 		if v = strings.ToUpper(v); v != "TRUE" && v != "FALSE" {
 			return "", errSyntax
