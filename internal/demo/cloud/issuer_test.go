@@ -88,7 +88,6 @@ type what struct {
 	bare       bool // do not sign the assertion
 	method     string
 	hash       crypto.Hash
-	prefixes   string
 	before     func(response, assertion *etree.Element) // before anything is signed
 	after      func(response *etree.Element)            // after
 }
@@ -144,7 +143,7 @@ func (w what) sign(t testing.TB, el *etree.Element) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(w.prefixes)
+	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
 	if w.hash != 0 {
 		ctx.Hash = w.hash
 	}

@@ -86,7 +86,7 @@ const (
 	badSignature  = "Response signature invalid"
 	noAudience    = "Response does not contain the required audience."
 	tooMuch       = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
-	free           = "*"
+	free          = "*"
 )
 
 var (
