@@ -109,6 +109,20 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 	return p.accept(m, sp, false, params)
 }
 
+// Unsolicited is what a person asks for who begins here: to be sent to that
+// provider, with relayState (saml-profiles §4.1.5). Errors are those of
+// ParseRedirect.
+func (p *IdP) Unsolicited(entityID, relayState string) (Request, error) {
+	sp, err := p.sender(&authnRequest{issuer: entityID})
+	if err != nil {
+		return Request{}, err
+	}
+	if err := checkRelayState(relayState); err != nil {
+		return Request{}, unreadable(err)
+	}
+	return Request{Provider: sp.EntityID, ACS: sp.ACS, RelayState: relayState}, nil
+}
+
 // accept makes the checks that both bindings share. m is what the signature
 // covered, where there is one.
 func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
@@ -215,20 +229,25 @@ func (p parameters) value(name string) (string, error) {
 	return v, nil
 }
 
-// relayState is what must be given back byte for byte. What a form field
-// cannot carry unchanged (HTML normalises line ends) is refused, not altered.
+// relayState is what must be given back byte for byte.
 func (p parameters) relayState() (string, error) {
 	v, err := p.value("RelayState")
 	if err != nil {
 		return "", err
 	}
+	return v, checkRelayState(v)
+}
+
+// checkRelayState refuses what a form field cannot carry unchanged (HTML
+// normalises line ends); nothing is altered or cut.
+func checkRelayState(v string) error {
 	if len(v) > maxRelayState {
-		return "", fmt.Errorf("RelayState: %w", errTooLarge)
+		return fmt.Errorf("RelayState: %w", errTooLarge)
 	}
 	if !utf8.ValidString(v) || strings.ContainsAny(v, "\x00\r\n") {
-		return "", errors.New("RelayState has bytes that a form cannot carry")
+		return errors.New("RelayState has bytes that a form cannot carry")
 	}
-	return v, nil
+	return nil
 }
 
 // decoded is the SAMLRequest out of its base64.

@@ -1,0 +1,170 @@
+// Package idp is the protocol door: SAML messages over HTTP, under /saml/.
+//
+// Whoever knocks here is a browser that another site sent, often by a
+// cross-site POST, which carries no session cookie (SameSite=Lax). So a
+// request is checked by package saml, parked in the store under a random
+// handle, and answered with a redirect to ourselves; that GET carries the
+// cookie, finds the parked request, and asks the Broker. A cookie of its own
+// binds the parked request to the browser that brought it.
+//
+// The door decides nothing: the Broker grants, package web shows pages, and
+// where an answer goes was chosen from registered metadata. No check of the
+// request's origin stands in front of it; the proof is in the message.
+package idp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/saml"
+)
+
+// Pages is what the door borrows from the pages.
+type Pages interface {
+	// Session is who is signed in; ErrNoSession when nobody is.
+	Session(r *http.Request) (gatehouse.Session, error)
+
+	// Post answers with the page that posts p to its service provider.
+	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
+
+	// Problem shows and logs err.
+	Problem(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// IdP reads requests and refuses them.
+type IdP interface {
+	Metadata() []byte
+	ParseRedirect(rawQuery string) (saml.Request, error)
+	ParsePost(form string) (saml.Request, error)
+	Unsolicited(entityID, relayState string) (saml.Request, error)
+	Refuse(ctx context.Context, r saml.Request, s saml.Status) (saml.Response, error)
+}
+
+// Broker grants.
+type Broker interface {
+	Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (access.Grant, error)
+}
+
+// Records keeps parked requests, for all replicas. Get and Take fail with
+// ErrNotFound when there is none; of many who Take one, one gets it.
+type Records interface {
+	Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error
+	Get(ctx context.Context, kind, key string) ([]byte, error)
+	Take(ctx context.Context, kind, key string) ([]byte, error)
+}
+
+// Config is what the door must know of the deployment.
+type Config struct {
+	PublicURL string // what browsers see; cookies are Secure exactly when it is https
+}
+
+// Door answers everything under /saml/.
+type Door struct {
+	secure  bool
+	idp     IdP
+	broker  Broker
+	records Records
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// New makes the door. nil for now means time.Now.
+func New(cfg Config, idp IdP, broker Broker, records Records, log *slog.Logger, now func() time.Time) *Door {
+	if now == nil {
+		now = time.Now
+	}
+	return &Door{
+		secure:  strings.HasPrefix(cfg.PublicURL, "https://"),
+		idp:     idp,
+		broker:  broker,
+		records: records,
+		log:     log,
+		now:     now,
+	}
+}
+
+// Handler serves /saml/metadata, /saml/sso, /saml/launch and /saml/continue.
+func (d *Door) Handler(p Pages) http.Handler {
+	v := &visitor{Door: d, pages: p}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /saml/metadata", d.metadata)
+	mux.Handle("GET /saml/sso", v.serve(v.redirected))
+	mux.Handle("POST /saml/sso", v.serve(v.posted))
+	mux.Handle("GET /saml/launch", v.serve(v.launch))
+	mux.Handle("GET "+continuePath, v.serve(v.resume))
+	mux.Handle("/saml/", v.serve(func(http.ResponseWriter, *http.Request) error { return gatehouse.ErrNotFound }))
+	for path, methods := range map[string]string{
+		"/saml/metadata": "GET, HEAD", "/saml/sso": "GET, POST", "/saml/launch": "GET", continuePath: "GET",
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { notAllowed(w, methods) })
+	}
+	return mux
+}
+
+// visitor is the door together with the pages that it borrows.
+type visitor struct {
+	*Door
+	pages Pages
+}
+
+// serve shows whatever h returns. HEAD is no GET here: a GET parks requests
+// and grants, and a checker of links must do neither.
+func (v *visitor) serve(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			notAllowed(w, http.MethodGet)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		err := h(w, r)
+		var refusal *saml.StatusError
+		if errors.As(err, &refusal) {
+			err = v.refuse(w, r, refusal.Request, refusal.Status)
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			v.pages.Problem(w, r, err)
+		}
+	})
+}
+
+func notAllowed(w http.ResponseWriter, methods string) {
+	w.Header().Set("Allow", methods)
+	http.Error(w, "This address does not take that method.", http.StatusMethodNotAllowed)
+}
+
+// refuse tells the provider that its request is not granted, at the place
+// where it would have had the assertion (saml-profiles §4.1.4.1).
+func (v *visitor) refuse(w http.ResponseWriter, r *http.Request, req saml.Request, st saml.Status) error {
+	response, err := v.idp.Refuse(r.Context(), req, st)
+	if err != nil {
+		return err
+	}
+	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused",
+		slog.String("provider", req.Provider), slog.String("status_code", st.Detail), slog.String("request_id", requestID(r)))
+	return v.pages.Post(w, r, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: req.RelayState})
+}
+
+// requestID is the reference that the server gave this request.
+func requestID(r *http.Request) string { return r.Header.Get("X-Request-Id") }
+
+// clientIP is where r came from; the server has settled what proxies say.
+func clientIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// invalid is a fault of the request, in words for the person.
+func invalid(cause, field, why string) error {
+	return fmt.Errorf("saml door: %s: %w", cause, &gatehouse.Invalid{Field: field, Why: why})
+}

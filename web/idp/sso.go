@@ -1,0 +1,109 @@
+package idp
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"gatehouse/saml"
+)
+
+// maxBody is how large a posted form may be.
+const maxBody = 256 << 10
+
+// metadata serves our metadata document. Its bytes change with the keys
+// alone, so that their hash is the ETag and caches may keep it for an hour.
+func (d *Door) metadata(w http.ResponseWriter, r *http.Request) {
+	document := d.idp.Metadata()
+	sum := sha256.Sum256(document)
+	h := w.Header()
+	h.Set("Content-Type", "application/samlmetadata+xml")
+	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:16])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(document))
+}
+
+// redirected answers a request that came by the HTTP-Redirect binding.
+func (v *visitor) redirected(w http.ResponseWriter, r *http.Request) error {
+	req, err := v.idp.ParseRedirect(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	return v.begin(w, r, req)
+}
+
+// posted answers a request that came by the HTTP-POST binding.
+func (v *visitor) posted(w http.ResponseWriter, r *http.Request) error {
+	form, status := readForm(w, r)
+	if status != http.StatusOK {
+		w.Header().Set("Connection", "close")
+		http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
+		return nil
+	}
+	req, err := v.idp.ParsePost(form)
+	if err != nil {
+		return err
+	}
+	return v.begin(w, r, req)
+}
+
+// readForm reads the body of a form, as it was sent. A body that does not say
+// how long it is is refused: lenient proxies and servers disagree on where a
+// chunked one ends.
+func readForm(w http.ResponseWriter, r *http.Request) (form string, status int) {
+	if r.ContentLength < 0 {
+		return "", http.StatusLengthRequired
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return "", http.StatusUnsupportedMediaType
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return "", http.StatusRequestEntityTooLarge
+	case err != nil:
+		return "", http.StatusBadRequest
+	}
+	return string(body), http.StatusOK
+}
+
+// launch sends a person who begins here to a provider. Links to it may stand
+// on any page; it does no more than a request of that provider would.
+func (v *visitor) launch(w http.ResponseWriter, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(query["sp"]) != 1 || len(query["RelayState"]) > 1 {
+		return invalid("launch without one sp", "sp", "The link does not say which application to open.")
+	}
+	req, err := v.idp.Unsolicited(query.Get("sp"), query.Get("RelayState"))
+	if err != nil {
+		return err
+	}
+	return v.begin(w, r, req)
+}
+
+// begin parks req, or leads to the roles where one has to be chosen first.
+// RelayState is for AWS the console page to open.
+func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request) error {
+	if !saml.IsAWS(req.Provider) {
+		return v.park(w, r, req)
+	}
+	to := "/"
+	if req.RelayState != "" {
+		to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+	}
+	redirect(w, to)
+	return nil
+}
+
+// redirect sends the browser to a path of ours, as a GET.
+func redirect(w http.ResponseWriter, path string) {
+	w.Header().Set("Location", path)
+	w.WriteHeader(http.StatusSeeOther)
+}
