@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse"
+	"gatehouse/internal/aws"
+	"gatehouse/internal/config"
+	"gatehouse/internal/store"
+	"gatehouse/ldap"
+	"gatehouse/saml"
+	"gatehouse/web"
+)
+
+func checkCommand(stdout io.Writer) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "check --config FILE", Short: "Look at everything that Gatehouse needs, and say how to mend it", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(c, file)
+			var faults *config.Faults
+			if errors.As(err, &faults) {
+				return table(stdout, faultFindings(faults))
+			}
+			if err != nil {
+				return err
+			}
+			return table(stdout, check(c.Context(), cfg))
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration file")
+	return c
+}
+
+func faultFindings(f *config.Faults) []gatehouse.Finding {
+	var list []gatehouse.Finding
+	for _, fault := range f.Faults {
+		list = append(list, gatehouse.Finding{Subject: fmt.Sprintf("configuration %s:%d", f.File, fault.Line), State: gatehouse.FindingFailure,
+			Detail: fault.Key + " " + fault.What, Fix: "correct the line"})
+	}
+	return list
+}
+
+// check asks every room for its findings. A room that cannot even be opened
+// is a finding too.
+func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	log := slog.New(slog.DiscardHandler)
+	list := []gatehouse.Finding{{Subject: "configuration", State: gatehouse.FindingOK,
+		Detail: fmt.Sprintf("%d directories, %d accounts, %d rules", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
+	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
+	list = append(list, checkStore(ctx, cfg)...)
+	for _, dc := range cfg.Directories {
+		d, err := ldap.New(dc, nil, log)
+		if err != nil {
+			list = append(list, broken("directory "+dc.Name, err))
+			continue
+		}
+		list = append(list, d.Check(ctx)...)
+		d.Close()
+	}
+	client, err := aws.New(cfg.AWS, nil, log)
+	if err != nil {
+		return append(list, broken("AWS", err))
+	}
+	return append(list, client.Check(ctx)...)
+}
+
+// checkStore looks at the database, and at the signing keys in it.
+func checkStore(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
+	s, err := store.Open(ctx, cfg.Store, cfg.Secrets, nil)
+	if err != nil {
+		return []gatehouse.Finding{broken("store", err)}
+	}
+	defer func() { _ = s.Close() }()
+	list := s.Check(ctx)
+	keys, err := s.SigningKeys(ctx)
+	switch {
+	case err != nil:
+		return append(list, broken("signing keys", err))
+	case len(keys) == 0:
+		return append(list, gatehouse.Finding{Subject: "signing keys", State: gatehouse.FindingOK, Detail: "none yet; the first start makes one"})
+	}
+	p, err := saml.New(cfg.SAML, saml.Endpoints{Metadata: cfg.SAML.EntityID, SSO: publicURL(cfg, "saml", "sso")}, keys, make([]byte, 32), nil)
+	if err != nil {
+		return append(list, broken("saml", err))
+	}
+	_ = p
+	return list
+}
+
+func broken(subject string, err error) gatehouse.Finding {
+	return gatehouse.Finding{Subject: subject, State: gatehouse.FindingFailure, Detail: err.Error()}
+}
+
+// table prints the findings; the error is errReported when one is a failure.
+func table(out io.Writer, list []gatehouse.Finding) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	failures := 0
+	for _, f := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.State, f.Subject, f.Detail)
+		if f.Fix != "" {
+			fmt.Fprintf(w, "\t\t→ %s\n", f.Fix)
+		}
+		if f.State == gatehouse.FindingFailure {
+			failures++
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if failures > 0 {
+		return errReported
+	}
+	return nil
+}

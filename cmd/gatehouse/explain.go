@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/internal/config"
+	"gatehouse/ldap"
+)
+
+func explainCommand(stdout io.Writer) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "explain --config FILE USER [ACCOUNT [ROLE]]", Short: "Say which groups and which rule give a person a role, or would",
+		Args: arguments(1, 3),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := loadConfig(c, file)
+			if err != nil {
+				return err
+			}
+			args = append(args, "", "")
+			return explain(c.Context(), stdout, cfg, args[0], args[1], args[2])
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration file")
+	return c
+}
+
+// loadConfig reads the file that every command but demo works from.
+func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
+	if file == "" {
+		return nil, &usageError{"no --config given", "gatehouse demo"}
+	}
+	return config.Load(file)
+}
+
+func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, account, role string) error {
+	if role == "" && strings.HasPrefix(account, "arn:") {
+		r, err := gatehouse.ParseRoleARN(account)
+		if err != nil {
+			return err
+		}
+		account, role = r.Account, r.Name
+	}
+	user, err := findPerson(ctx, cfg, username)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "person\t%s (%s)\ndirectory\t%s\nDN\t%s\nidentity\t%s\nsession name\t%s\n\n",
+		user.DisplayName, user.Username, user.Directory, user.DN, user.Key(), access.SessionName(user))
+	if account == "" {
+		explainGroups(w, user)
+	}
+	explainRoles(w, cfg.Policy.Explain(user, account, role), account, role)
+	return w.Flush()
+}
+
+// findPerson asks the directories in their order, as a sign-in does.
+func findPerson(ctx context.Context, cfg *config.Config, username string) (gatehouse.User, error) {
+	for _, dc := range cfg.Directories {
+		dir, err := ldap.New(dc, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return gatehouse.User{}, err
+		}
+		user, err := dir.Find(ctx, username)
+		dir.Close()
+		if errors.Is(err, gatehouse.ErrUnknownPerson) {
+			continue
+		}
+		return user, err
+	}
+	return gatehouse.User{}, fmt.Errorf("no directory knows %q; try the login name", username)
+}
+
+func explainGroups(w io.Writer, user gatehouse.User) {
+	fmt.Fprintf(w, "%d groups\n", len(user.Groups))
+	for _, g := range user.Groups {
+		fmt.Fprintf(w, "  %s%s\n", g.DN, chain(g))
+	}
+	fmt.Fprintln(w)
+}
+
+// chain says through which groups a nested membership leads.
+func chain(g gatehouse.Group) string {
+	if len(g.Via) == 0 {
+		return ""
+	}
+	return "  through " + strings.Join(g.Via, " in ")
+}
+
+func explainRoles(w io.Writer, x access.Explanation, account, role string) {
+	for _, e := range x.Has {
+		fmt.Fprintf(w, "%s\t%s, up to %s\n", e.Role.ARN(), e.Account.Name, e.MaxSession)
+		for _, via := range e.Via {
+			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, via.Group.DN, chain(via.Group))
+		}
+		for _, t := range e.Tags {
+			fmt.Fprintf(w, "  tag\t%s=%s\n", t.Key, t.Value)
+		}
+		if e.SourceIdentity != "" {
+			fmt.Fprintf(w, "  source identity\t%s\n", e.SourceIdentity)
+		}
+		if e.Blocked != "" {
+			fmt.Fprintf(w, "  blocked\t%s\n", e.Blocked)
+		}
+	}
+	if len(x.Has) == 0 {
+		what := "no role"
+		if role != "" {
+			what = "not " + role
+		}
+		if account != "" {
+			what += " in " + account
+		}
+		fmt.Fprintf(w, "has %s\n", what)
+	}
+	for _, m := range x.Misses {
+		fmt.Fprintf(w, "  rule %d does not count\t%s: %s\n", m.Rule, m.Group.DN, m.Why)
+	}
+	for _, would := range x.Would {
+		fmt.Fprintf(w, "  rule %d would give it to\t%s\n", would.Rule, would.To)
+	}
+}

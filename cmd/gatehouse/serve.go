@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/config"
+)
+
+func serveCommand(stderr io.Writer) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "serve --config FILE", Short: "Run Gatehouse", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(c, file)
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewJSONHandler(stderr, nil))
+			return serve(c.Context(), cfg, log, func() (*config.Config, error) { return config.Load(file) }, nil)
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration file; deploy/gatehouse.yaml shows every key")
+	return c
+}
+
+// listeners are bound before anything else is opened, so that a port that is
+// taken is known at once; demo binds them itself.
+type listeners struct{ doors, admin net.Listener }
+
+func listen(cfg *config.Config) (l listeners, err error) {
+	if l.doors, err = net.Listen("tcp", cfg.Web.Listen); err != nil {
+		return l, fmt.Errorf("listen: %w; is another Gatehouse running, or is the port another's?", err)
+	}
+	if l.admin, err = net.Listen("tcp", cfg.Web.AdminListen); err != nil {
+		_ = l.doors.Close()
+		return l, fmt.Errorf("admin_listen: %w; choose another address", err)
+	}
+	return l, nil
+}
+
+// serve runs Gatehouse until ctx ends and all requests have been answered.
+// SIGHUP has load read the configuration again; up, if not nil, is called
+// once requests are answered.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, load func() (*config.Config, error), up func()) error {
+	l, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	return serveOn(ctx, l, cfg, log, load, up)
+}
+
+func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Logger, load func() (*config.Config, error), up func()) error {
+	h, err := openHouse(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, l.doors.Close(), l.admin.Close())
+	}
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		h.close(ending)
+	}()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	var running sync.WaitGroup
+	errs := make(chan error, 2)
+	start := func(f func() error) {
+		running.Go(func() {
+			err := f()
+			stop() // one that fails ends the other
+			errs <- err
+		})
+	}
+	start(func() error { return h.server.Serve(ctx, l.doors) })
+	start(func() error { return h.server.ServeAdmin(ctx, l.admin, h.adminHandler()) })
+	running.Go(func() { h.sweep(ctx) })
+	running.Go(func() { h.watchReload(ctx, load) })
+	log.Info("serving", slog.String("public_url", cfg.Web.PublicURL), slog.String("listen", l.doors.Addr().String()),
+		slog.String("admin_listen", l.admin.Addr().String()), slog.String("version", version))
+	if up != nil {
+		up()
+	}
+	running.Wait()
+	return errors.Join(<-errs, <-errs)
+}
+
+// watchReload reads the configuration again at every SIGHUP. A file that
+// cannot be used leaves everything as it is.
+func (h *house) watchReload(ctx context.Context, load func() (*config.Config, error)) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		if err := h.audit.Reopen(); err != nil {
+			h.log.Error("audit file not reopened", slog.Any("err", err))
+		}
+		cfg, err := load()
+		if err == nil {
+			err = h.reload(cfg)
+		}
+		if err != nil {
+			h.log.Error("configuration not reloaded; the one before stays", slog.Any("err", err))
+			continue
+		}
+		h.log.Info("configuration reloaded")
+	}
+}
