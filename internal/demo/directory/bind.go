@@ -125,8 +125,11 @@ type verdict struct {
 	locked     bool // the account was locked before; this attempt changes nothing
 }
 
-// authenticate tries password on the entry key.
+// authenticate tries password on the entry key. One bind is decided at a
+// time, so that two cannot spend the same grace login.
 func (s *Server) authenticate(key, password string) (*entry, verdict) {
+	s.deciding.Lock()
+	defer s.deciding.Unlock()
 	snap := s.tree.snapshot()
 	e := snap.byKey[key]
 	if e == nil {

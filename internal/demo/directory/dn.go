@@ -34,6 +34,7 @@ var aliases = map[string]string{
 	"userid": "uid", "0.9.2342.19200300.100.1.1": "uid",
 	"rfc822mailbox": "mail", "0.9.2342.19200300.100.1.3": "mail",
 	"2.5.4.0": "objectclass", "2.5.4.31": "member", "2.5.4.50": "uniquemember",
+	"2.5.4.35": "userpassword",
 }
 
 // attributeName is the one spelling by which an attribute is looked up.

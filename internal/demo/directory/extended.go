@@ -117,6 +117,8 @@ func (c *conn) passwordModify(m message, value []byte) outcome {
 	case r.identity != "" && !c.isMe(r.identity):
 		return outcome{code: codeInsufficientAccess, text: "only one's own password can be changed"}
 	}
+	c.s.deciding.Lock()
+	defer c.s.deciding.Unlock()
 	e := c.s.tree.snapshot().byKey[c.who.key]
 	if e == nil {
 		return outcome{code: codeNoSuchObject}

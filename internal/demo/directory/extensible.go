@@ -169,15 +169,25 @@ func (s *scan) chain(e *entry, base string, named bool, want string) verity {
 	return verityOf(s.chains[a][e.key])
 }
 
-func (s *scan) reaching(a assertion) map[string]bool {
-	pointing := map[string][]string{} // from a DN to the entries that name it
-	for _, e := range s.snap.order {
-		for _, v := range s.values(e, a.attribute, nil) {
-			if v.matches {
-				pointing[v.normal] = append(pointing[v.normal], e.key)
+// pointing leads from a DN to the entries whose attribute base names it.
+func (s *scan) pointing(base string) map[string][]string {
+	if s.pointers[base] == nil {
+		from := map[string][]string{}
+		for _, e := range s.snap.order {
+			for _, v := range s.values(e, base, nil) {
+				if v.matches {
+					from[v.normal] = append(from[v.normal], e.key)
+				}
 			}
 		}
+		s.pointers[base] = from
 	}
+	return s.pointers[base]
+}
+
+// reaching are the entries from which a's attribute leads to a's DN.
+func (s *scan) reaching(a assertion) map[string]bool {
+	pointing := s.pointing(a.attribute)
 	reached := map[string]bool{}
 	for todo := []string{a.value}; len(todo) > 0; {
 		key := todo[len(todo)-1]

@@ -30,12 +30,13 @@ type filter func(*scan, *entry) verity
 
 // scan is one run of a filter over a snapshot.
 type scan struct {
-	snap   *snapshot
-	chains map[assertion]map[string]bool // what reaches an assertion's DN along its attribute
+	snap     *snapshot
+	chains   map[assertion]map[string]bool  // what reaches an assertion's DN along its attribute
+	pointers map[string]map[string][]string // see pointing
 }
 
 func newScan(snap *snapshot) *scan {
-	return &scan{snap: snap, chains: map[assertion]map[string]bool{}}
+	return &scan{snap: snap, chains: map[assertion]map[string]bool{}, pointers: map[string]map[string][]string{}}
 }
 
 // errFilter is what a packet that is no filter fails with.

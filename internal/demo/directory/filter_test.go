@@ -85,6 +85,7 @@ func TestFiltersHaveThreeValues(t *testing.T) {
 		{"a password is undefined, right", "(userPassword=correct horse)", isUndefined},
 		{"or wrong", "(userPassword=x)", isUndefined},
 		{"or negated", "(!(userPassword=x))", isUndefined},
+		{"or by its OID", "(2.5.4.35=correct horse)", isUndefined},
 		{"its presence too", "(userPassword=*)", isUndefined},
 		{"and by substrings", "(userPassword=c*)", isUndefined},
 		{"and by rule", "(userPassword:caseExactMatch:=correct horse)", isUndefined},

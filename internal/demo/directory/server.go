@@ -87,6 +87,7 @@ type Server struct {
 	ca       []byte
 	tree     *tree
 	accounts accounts
+	deciding sync.Mutex // held while a bind or a password change is decided
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
