@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -36,15 +37,14 @@ var partitions = map[string]string{
 // account is an Account as it is looked up.
 type account struct {
 	Account
-	roles     map[string]*Role
+	roles map[string]*Role
+
+	mu        sync.Mutex
 	providers map[string]*provider
 }
 
 // provider is an IAM SAML provider; its document comes later.
-type provider struct {
-	account, name string
-	document      atomic.Pointer[metadata]
-}
+type provider struct{ document atomic.Pointer[metadata] }
 
 // arn is a role's or a SAML provider's name in its parts.
 type arn struct{ partition, account, path, name string }
@@ -93,7 +93,7 @@ func indexAccount(a Account) (*account, error) {
 		if !providerName.MatchString(name) {
 			return nil, fmt.Errorf("provider name %q is not one IAM accepts", name)
 		}
-		indexed.providers[name] = &provider{account: a.ID, name: name}
+		indexed.providers[name] = &provider{}
 	}
 	seen := map[string]bool{}
 	for _, r := range a.Roles {
@@ -141,10 +141,13 @@ func (s *Server) role(a arn) (*account, *Role) {
 // error says why there is no document; nil and no error: no such provider.
 func (s *Server) provider(ctx context.Context, a arn) (*metadata, error) {
 	acc := s.accounts[a.account]
-	if acc == nil || acc.Partition != a.partition || acc.providers[a.name] == nil {
+	if acc == nil || acc.Partition != a.partition {
 		return nil, nil
 	}
-	p := acc.providers[a.name]
+	p := acc.provider(a.name)
+	if p == nil {
+		return nil, nil
+	}
 	if doc := p.document.Load(); doc != nil {
 		return doc, nil
 	}
@@ -173,23 +176,32 @@ func (s *Server) askMetadata(ctx context.Context) (*metadata, error) {
 
 // PutProvider creates a SAML provider in an account, or gives an existing one
 // a new document, as IAM's CreateSAMLProvider and UpdateSAMLProvider do. It
-// refuses what IAM refuses. New providers are only made before requests come
-// in; a new document may come at any time.
+// refuses what IAM refuses. It may be called while requests come in.
 func (s *Server) PutProvider(accountID, name string, document []byte) error {
 	acc := s.accounts[accountID]
 	if acc == nil {
 		return fmt.Errorf("cloud: account %q does not exist", accountID)
 	}
-	p := acc.providers[name]
-	if p == nil {
-		return fmt.Errorf("cloud: account %s has no provider %q", accountID, name)
+	if !providerName.MatchString(name) {
+		return fmt.Errorf("cloud: provider name %q is not one IAM accepts", name)
 	}
 	doc, err := parseMetadata(document)
 	if err != nil {
 		return fmt.Errorf("cloud: %w", err)
 	}
-	p.document.Store(doc)
+	acc.mu.Lock()
+	defer acc.mu.Unlock()
+	if acc.providers[name] == nil {
+		acc.providers[name] = &provider{}
+	}
+	acc.providers[name].document.Store(doc)
 	return nil
+}
+
+func (a *account) provider(name string) *provider {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.providers[name]
 }
 
 // roleID is the role's unique identifier: AROA and 17 characters, the same

@@ -15,6 +15,14 @@
 // remembered and a token of another emulator is worthless here. Only the
 // browsers' console sessions are kept, in bounded memory.
 //
+// The checks of AssumeRoleWithSAML are numbered rows in the code and in the
+// tests: 1 parameters, 2 ARNs, 3 STS active, 4 provider, 5 encoding and XML,
+// 6 status, 7 issuer, 8 one assertion, 9 signature, 10 confirmation, 11 end,
+// 12 age, 13 not before, 14 audience, 15 role pair, 16 and 17 session name,
+// 18 source identity, 19 tags, 20 NameID, 21 role and trust policy, 22 longest
+// session, 23 session policy, 24 packed size, 25 throttling. That is the order
+// in which they are made; the order within AWS is not known.
+//
 // It does not evaluate permissions, decrypt assertions, or know IAM's own API.
 package cloud
 

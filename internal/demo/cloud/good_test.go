@@ -168,6 +168,12 @@ func TestUploadsThatIAMRefuses(t *testing.T) {
 	if err := s.PutProvider(account, "Gatehouse", metadataOf(entityID, small.cert)); err != nil {
 		t.Errorf("a key of 1024 bits: %v, want nil", err)
 	}
+	if err := s.PutProvider(account, "New", []byte(fine)); err != nil {
+		t.Errorf("a new provider: %v, want nil", err)
+	}
+	if err := s.PutProvider(account, "a/b", []byte(fine)); err == nil {
+		t.Error("a provider's name with a slash was accepted")
+	}
 	if err := s.PutProvider("123", "Gatehouse", []byte(fine)); err == nil {
 		t.Error("an account that does not exist took a document")
 	}

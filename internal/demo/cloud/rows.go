@@ -29,15 +29,14 @@ var (
 	tagPattern         = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 )
 
-// judge takes a response through rows 4 to 14 of the table in package
-// documentation's order, as the provider's own keys see it, and returns what
-// the verified assertion says.
+// judge takes a response through rows 4 to 14, by the keys of the provider,
+// and returns what the verified assertion says.
 func (s *Server) judge(ctx context.Context, provider arn, encoded string) (*assertion, *refusal) {
 	doc, err := s.provider(ctx, provider)
 	if doc == nil {
 		r := invalidIdentityToken("Specified provider doesn't exist").because("no such provider")
 		if err != nil {
-			s.log.Error("a SAML provider has no metadata", "account", provider.account, "provider", provider.name, "err", err)
+			s.log.Warn("a SAML provider has no metadata", "account", provider.account, "provider", provider.name, "err", err)
 			r.Why = err.Error()
 		}
 		r.Named = "AuthSamlManifestNotFoundException"
