@@ -223,20 +223,42 @@ func memberAttributes(template string) []string {
 // dnKey makes two spellings of one DN equal. Servers change the spelling on
 // the way: uid=w\,comma comes back as uid=w\2Ccomma.
 func dnKey(dn string) string {
+	if plainDN(dn) {
+		return strings.ToLower(dn)
+	}
 	parsed, err := goldap.ParseDN(dn)
 	if err != nil {
 		return "?" + strings.ToLower(dn)
 	}
-	var key strings.Builder
-	for _, rdn := range parsed.RDNs {
+	rdns := make([]string, len(parsed.RDNs))
+	for i, rdn := range parsed.RDNs {
 		var parts []string
 		for _, a := range rdn.Attributes {
-			parts = append(parts, strconv.Quote(strings.ToLower(a.Type))+"="+strconv.Quote(strings.ToLower(a.Value)))
+			parts = append(parts, strings.ToLower(a.Type)+"="+separators.Replace(strings.ToLower(a.Value)))
 		}
 		slices.Sort(parts)
-		key.WriteString(strings.Join(parts, "+") + ",")
+		rdns[i] = strings.Join(parts, "+")
 	}
-	return key.String()
+	return strings.Join(rdns, ",")
+}
+
+var separators = strings.NewReplacer(`\`, `\5c`, ",", `\2c`, "+", `\2b`)
+
+// plainDN reports whether dn can be spelt in one way only, but for case:
+// nothing is escaped or quoted, and no space stands where it means nothing.
+// Most are like that, and need no parsing.
+func plainDN(dn string) bool {
+	for i := range len(dn) {
+		switch c := dn[i]; c {
+		case '\\', '"', '+', ';', '<', '>', '#':
+			return false
+		case ' ':
+			if i == 0 || i == len(dn)-1 || strings.IndexByte(",= ", dn[i-1]) >= 0 || strings.IndexByte(",= ", dn[i+1]) >= 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // tokenGroups are the groups that Windows itself would give the person:

@@ -240,6 +240,8 @@ func TestDNKey(t *testing.T) {
 	same := [][2]string{
 		{`uid=w\,comma,dc=corp`, `UID=w\2Ccomma, DC=Corp`},
 		{`cn=a+ou=b,dc=corp`, `OU=B+CN=A,dc=corp`},
+		{`cn=Cloud Admins,dc=corp`, `cn = Cloud\20Admins , dc = corp`},
+		{`cn=a=b,dc=corp`, `cn=a\3Db,dc=corp`},
 		{`cn=Zoë,dc=corp`, `cn=ZO\C3\AB,dc=corp`},
 	}
 	for _, p := range same {

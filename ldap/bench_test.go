@@ -1,0 +1,143 @@
+package ldap_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/internal/outside"
+
+	goldap "github.com/go-ldap/ldap/v3"
+)
+
+// bare is what a sign-in costs with go-ldap alone, written straight down: no
+// limits, no deadlines, no failover.
+type bare struct {
+	b      testing.TB
+	url    string
+	tls    *tls.Config
+	search *goldap.Conn
+	kept   *goldap.Conn // to bind on; nil: a new connection each time
+}
+
+func newBare(b testing.TB, url, caFile string, keep bool) *bare {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	x := &bare{b: b, url: url, tls: &tls.Config{RootCAs: pool, ClientSessionCache: tls.NewLRUClientSessionCache(8)}}
+	x.search = x.dial()
+	if err := x.search.Bind(serviceDN, serviceID); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { x.search.Close() })
+	if keep {
+		x.kept = x.dial()
+		b.Cleanup(func() { x.kept.Close() })
+	}
+	return x
+}
+
+func (x *bare) dial() *goldap.Conn {
+	c, err := goldap.DialURL(x.url, goldap.DialWithTLSConfig(x.tls))
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	return c
+}
+
+func (x *bare) find(base, filter string, attributes ...string) *goldap.SearchResult {
+	r, err := x.search.Search(goldap.NewSearchRequest(base, goldap.ScopeWholeSubtree, 0, 0, 0, false, filter, attributes, nil))
+	if err != nil {
+		x.b.Fatal(err)
+	}
+	return r
+}
+
+// signIn makes the requests that Authenticate makes for bob: himself, the
+// bind, and three levels of groups.
+func (x *bare) signIn() {
+	u := x.find(people, "(&(objectClass=inetOrgPerson)(|(uid=bob)(mail=bob)))", "entryUUID", "uid", "displayName", "cn", "mail", "departmentNumber", "jpegPhoto")
+	c := x.kept
+	if c == nil {
+		c = x.dial()
+		defer c.Close()
+	}
+	if err := c.Bind(u.Entries[0].DN, secret); err != nil {
+		x.b.Fatal(err)
+	}
+	for _, dn := range []string{u.Entries[0].DN, groupDN("unique"), groupDN("over-unique")} {
+		v := goldap.EscapeFilter(dn)
+		x.find(groups, "(|(&(objectClass=groupOfNames)(member="+v+"))(&(objectClass=groupOfUniqueNames)(uniqueMember="+v+"))(&(objectClass=posixGroup)(memberUid=bob)))", "cn")
+	}
+}
+
+// cpu is the processor time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// compare runs both in turns, and reports how many times the processor and
+// the wall-clock time of bare ours takes.
+func compare(b *testing.B, ours, bare func()) {
+	var cpus, walls [2]time.Duration
+	ours()
+	bare()
+	for b.Loop() {
+		for i, f := range []func(){ours, bare} {
+			c, w := cpu(b), time.Now()
+			for range 20 {
+				f()
+			}
+			cpus[i] += cpu(b) - c
+			walls[i] += time.Since(w)
+		}
+	}
+	b.ReportMetric(float64(cpus[0])/float64(cpus[1]), "cpu-ratio")
+	b.ReportMetric(float64(walls[0])/float64(walls[1]), "wall-ratio")
+	b.ReportMetric(float64(walls[0].Microseconds())/float64(20*b.N), "µs/sign-in")
+}
+
+// BenchmarkSignIn compares Authenticate with bare go-ldap against slapd over
+// LDAPS: once where both open a connection for the bind, and once where bare
+// keeps one.
+func BenchmarkSignIn(b *testing.B) {
+	s, ca := startSlapd(b, outside.SlapdConfig{})
+	d := open(b, config([]string{s.LDAPS}, ca))
+	ours := func() {
+		if _, err := signIn(b, d, "bob"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("bare dials for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, false).signIn) })
+	b.Run("bare keeps a connection for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, true).signIn) })
+}
+
+// BenchmarkManyGroups compares reading somebody with 700 groups with the same
+// two searches of bare go-ldap.
+func BenchmarkManyGroups(b *testing.B) {
+	s, ca := startSlapd(b, outside.SlapdConfig{})
+	no := false
+	c := config([]string{s.LDAPS}, ca)
+	c.Nested = &no
+	d, x := open(b, c), newBare(b, s.LDAPS, ca, false)
+	compare(b, func() {
+		if u, err := d.Find(b.Context(), "carol"); err != nil || len(u.Groups) != 700 {
+			b.Fatal(len(u.Groups), err)
+		}
+	}, func() {
+		x.find(people, "(&(objectClass=inetOrgPerson)(|(uid=carol)(mail=carol)))", "entryUUID", "uid", "cn")
+		if r := x.find(groups, "(&(objectClass=groupOfNames)(member="+uidDN("carol")+"))", "cn"); len(r.Entries) != 700 {
+			b.Fatal(len(r.Entries))
+		}
+	})
+}
