@@ -19,6 +19,7 @@ import (
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
+	"gatehouse/web/idp"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -114,10 +115,9 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
 	})
+	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
-		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(r.idp.Metadata()) })
-		},
+		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
 		Ready: h.ready(r), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	return r, err
