@@ -1,0 +1,328 @@
+package idp
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	crewjam "github.com/crewjam/saml"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/saml"
+)
+
+const (
+	wikiID  = "https://wiki.corp.example/sp"
+	wikiACS = "https://wiki.corp.example/saml/acs"
+)
+
+var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
+	k, err := saml.NewSigningKey(time.Now(), "https://test")
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+// world is the door with everything around it, and a browser.
+type world struct {
+	t       *testing.T
+	server  *httptest.Server
+	browser *http.Client
+	idp     *saml.IdP
+	sp      *crewjam.ServiceProvider
+	records memory
+
+	mu       sync.Mutex
+	session  *gatehouse.Session // who is signed in; nil: nobody
+	asks     []gatehouse.Ask
+	refusal  error // what the Broker says instead of a grant
+	problems []error
+	posts    []access.Post
+	early    time.Duration // how far the clock is ahead
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t}
+	mux := http.NewServeMux()
+	w.server = httptest.NewTLSServer(mux)
+	t.Cleanup(w.server.Close)
+	w.browser = w.newBrowser()
+	var err error
+	w.idp, err = saml.New(
+		saml.Config{ServiceProviders: []saml.ServiceProvider{{Name: "Wiki", MetadataFile: wikiMetadata(t)}}},
+		saml.Endpoints{Metadata: w.server.URL + "/saml/metadata", SSO: w.server.URL + "/saml/sso", AWS: []string{"https://signin.aws.amazon.com/saml"}},
+		[]gatehouse.SigningKey{signingKey()}, make([]byte, 32), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sp = w.serviceProvider()
+	door := New(Config{PublicURL: w.server.URL}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
+	w.records.now = w.now
+	mux.Handle("/saml/", door.Handler(w))
+	mux.HandleFunc("/login", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "sign in: "+r.URL.RawQuery) })
+	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
+	return w
+}
+
+func (w *world) now() time.Time { return time.Now().Add(w.early) }
+
+// newBrowser keeps cookies and follows redirects, as browsers do.
+func (w *world) newBrowser() *http.Client {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := *w.server.Client()
+	c.Jar = jar
+	return &c
+}
+
+func wikiMetadata(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "wiki.xml")
+	document := `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + wikiID + `">
+<md:SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + wikiACS + `" index="0"/>
+</md:SPSSODescriptor></md:EntityDescriptor>`
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// serviceProvider is crewjam's, which has read our metadata.
+func (w *world) serviceProvider() *crewjam.ServiceProvider {
+	w.t.Helper()
+	var entity crewjam.EntityDescriptor
+	if err := xml.Unmarshal(w.idp.Metadata(), &entity); err != nil {
+		w.t.Fatal(err)
+	}
+	acs, _ := url.Parse(wikiACS)
+	return &crewjam.ServiceProvider{
+		EntityID: wikiID, AcsURL: *acs, IDPMetadata: &entity, AllowIDPInitiated: true,
+		AuthnNameIDFormat: crewjam.PersistentNameIDFormat,
+	}
+}
+
+// The pages, the Broker and the store, as far as the door needs them.
+
+func (w *world) Session(*http.Request) (gatehouse.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.session == nil {
+		return gatehouse.Session{}, gatehouse.ErrNoSession
+	}
+	return *w.session, nil
+}
+
+func (w *world) Post(rw http.ResponseWriter, _ *http.Request, p access.Post) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.posts = append(w.posts, p)
+	_, err := fmt.Fprintf(rw, `<form method="post" action="%s">`, html.EscapeString(p.URL))
+	return err
+}
+
+func (w *world) Problem(rw http.ResponseWriter, _ *http.Request, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = append(w.problems, err)
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, gatehouse.ErrInvalid):
+		status = http.StatusBadRequest
+	case errors.Is(err, gatehouse.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, gatehouse.ErrNotEntitled):
+		status = http.StatusForbidden
+	}
+	rw.WriteHeader(status)
+}
+
+func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (access.Grant, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asks = append(w.asks, ask)
+	if w.refusal != nil {
+		return access.Grant{}, w.refusal
+	}
+	sp, ok := w.idp.Provider(ask.Provider)
+	if !ok || !w.idp.Registered(ask.Provider, ask.ACS) {
+		return access.Grant{}, gatehouse.ErrNotFound
+	}
+	name, err := w.idp.Subject(s.User, sp)
+	if err != nil {
+		return access.Grant{}, err
+	}
+	r, err := w.idp.Respond(ctx, saml.Assertion{Recipient: ask.ACS, Audience: sp.EntityID, InResponseTo: ask.InResponseTo,
+		NameID: name, AuthnInstant: s.ProvedAt, Sign: sp.Sign})
+	return access.Grant{Ask: ask, Post: &access.Post{URL: r.Destination, SAMLResponse: r.Encoded}}, err
+}
+
+// memory is a store of records.
+type memory struct {
+	mu  sync.Mutex
+	all map[string]record
+	now func() time.Time
+}
+
+type record struct {
+	body    []byte
+	expires time.Time
+}
+
+func (m *memory) Put(_ context.Context, kind, key, _ string, body []byte, expires time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[string]record{}
+	}
+	m.all[kind+" "+key] = record{slices.Clone(body), expires}
+	return nil
+}
+
+func (m *memory) Get(_ context.Context, kind, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.all[kind+" "+key]
+	if !ok || !m.now().Before(r.expires) {
+		return nil, gatehouse.ErrNotFound
+	}
+	return r.body, nil
+}
+
+func (m *memory) Take(ctx context.Context, kind, key string) ([]byte, error) {
+	body, err := m.Get(ctx, kind, key)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, kind+" "+key)
+	return body, err
+}
+
+// signIn makes alice the one who is signed in, proved at that moment.
+func (w *world) signIn(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.session = &gatehouse.Session{ID: "s", User: gatehouse.User{Directory: "corp", ID: "1", Username: "alice"}, ProvedAt: at}
+}
+
+// visit is what the browser gets at last, and where.
+type visit struct {
+	status int
+	at     string // path and query
+	body   string
+	header http.Header
+}
+
+func (w *world) do(browser *http.Client, r *http.Request) visit {
+	w.t.Helper()
+	resp, err := browser.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return visit{resp.StatusCode, resp.Request.URL.RequestURI(), string(body), resp.Header}
+}
+
+func (w *world) get(target string) visit {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), "GET", w.abs(target), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.do(w.browser, r)
+}
+
+func (w *world) abs(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return w.server.URL + target
+	}
+	return target
+}
+
+// post sends a form as another site's page would.
+func (w *world) post(target string, form url.Values) visit {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), "POST", w.abs(target), strings.NewReader(form.Encode()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", "https://wiki.corp.example")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	return w.do(w.browser, r)
+}
+
+// request makes an AuthnRequest of the wiki; alter may change it.
+func (w *world) request(binding string, alter func(*crewjam.AuthnRequest)) *crewjam.AuthnRequest {
+	w.t.Helper()
+	r, err := w.sp.MakeAuthenticationRequest(w.server.URL+"/saml/sso", binding, crewjam.HTTPPostBinding)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if alter != nil {
+		alter(r)
+	}
+	return r
+}
+
+func (w *world) redirectURL(r *crewjam.AuthnRequest, relayState string) string {
+	w.t.Helper()
+	u, err := r.Redirect("", w.sp)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if relayState != "" { // crewjam does not escape it
+		u.RawQuery += "&RelayState=" + url.QueryEscape(relayState)
+	}
+	return u.String()
+}
+
+// lastPost is what was last handed to the browser to post.
+func (w *world) lastPost() access.Post {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.posts) == 0 {
+		w.t.Fatalf("nothing was posted; problems: %v", w.problems)
+	}
+	return w.posts[len(w.posts)-1]
+}
+
+// accepted lets the provider read what was posted to it.
+func (w *world) accepted(p access.Post, ids ...string) (*crewjam.Assertion, error) {
+	w.t.Helper()
+	document, err := base64.StdEncoding.DecodeString(string(p.SAMLResponse))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a, err := w.sp.ParseXMLResponse(document, ids, w.sp.AcsURL)
+	var invalid *crewjam.InvalidResponseError
+	if errors.As(err, &invalid) {
+		err = invalid.PrivateErr
+	}
+	return a, err
+}
