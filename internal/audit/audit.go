@@ -215,18 +215,28 @@ func (l *Log) enqueue(ctx context.Context, en *entry) error {
 func (l *Log) write() {
 	defer close(l.done)
 	for first := range l.queue {
-		batch := l.collect(first)
-		if len(batch) == 0 {
-			continue
+		if batch := l.collect(first); len(batch) > 0 {
+			l.settle(batch)
 		}
-		links, err := l.append(batch)
-		l.note(err)
-		for i, en := range batch {
-			if err == nil && l.sink != nil {
-				l.sink.offer(line(links[i]))
-			}
-			en.result <- err
+	}
+}
+
+// settle stores a batch and tells everybody in it how that went. An event
+// that the store cannot take costs only itself its record.
+func (l *Log) settle(batch []*entry) {
+	links, err := l.append(batch)
+	if err != nil && len(batch) > 1 && !errors.Is(err, gatehouse.ErrUnavailable) {
+		for i := range batch {
+			l.settle(batch[i : i+1])
 		}
+		return
+	}
+	l.note(err)
+	for i, en := range batch {
+		if err == nil && l.sink != nil {
+			l.sink.offer(line(links[i]))
+		}
+		en.result <- err
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -48,6 +49,7 @@ type flaky struct {
 	before func() error // called before an append, which fails with its error
 	after  func() error // called after an append that went through, which then fails with its error
 	chain  func() error // called before a look at the head
+	refuse string       // the ID of an event that is refused for good
 }
 
 func (f *flaky) set(before, after, chain func() error) {
@@ -69,6 +71,11 @@ func (f *flaky) call(hook *func() error) error {
 func (f *flaky) AppendEvents(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error {
 	if err := f.call(&f.before); err != nil {
 		return err
+	}
+	for _, e := range events {
+		if f.refuse != "" && e.ID == f.refuse {
+			return errors.New("a value that the database cannot take")
+		}
 	}
 	if err := f.Store.AppendEvents(ctx, links, events); err != nil {
 		return err
@@ -325,6 +332,53 @@ func TestManyAtOnceMakeOneChain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatSomebodyTypedNeverKeepsAnEventOffTheRecord(t *testing.T) {
+	hostile := []string{"\x00", "a\xff\xfeb", strings.Repeat("ü", 32<<10), strings.Repeat("x", 2000) + "\x00\xf0", "İ", "\u2028\n\r\x1b[31m", "'; drop table events; --"}
+	for name, database := range map[string]func(*testing.T) (string, string, string){"sqlite": onSQLite, "postgres": onPostgres} {
+		t.Run(name, func(t *testing.T) {
+			r := openOn(t, database)
+			for _, s := range hostile {
+				e := gatehouse.Event{ID: "typed", Kind: gatehouse.EventSignInRefused, Person: s, Username: s, Account: s, Role: s,
+					AccessKeyID: s, SessionName: s, IP: s, Reason: s}
+				must(t, r.Record(t.Context(), e))
+				found, err := r.store.Events(t.Context(), gatehouse.EventQuery{Username: s})
+				if err != nil || len(found) == 0 || found[0].ID != "typed" {
+					t.Errorf("Events of username %.20q = %d, %v; want it found", s, len(found), err)
+				}
+			}
+			r.wantWhole(t)
+			if n := len(r.lines(t)); n != len(hostile)+1 {
+				t.Errorf("the file has %d lines, want %d: an event is one line", n, len(hostile)+1)
+			}
+		})
+	}
+}
+
+func TestAnEventThatTheStoreCannotTakeCostsOnlyItself(t *testing.T) {
+	r := open(t)
+	gate := make(chan struct{})
+	r.store.set(func() error { <-gate; return nil }, nil, nil)
+	r.store.refuse = "poison"
+	results := make([]error, 10)
+	go func() { time.Sleep(50 * time.Millisecond); close(gate) }() // all but the first wait together
+	together(len(results), func(i int) {
+		id := fmt.Sprint(i)
+		if i == 5 {
+			id = "poison"
+		}
+		results[i] = r.Record(t.Context(), granted(id))
+	})
+	for i, err := range results {
+		if poison := i == 5; poison != (err != nil) {
+			t.Errorf("Record of event %d: %v", i, err)
+		}
+	}
+	if n := len(r.ids(t)); n != 9 {
+		t.Errorf("%d events are on the record, want 9", n)
+	}
+	r.wantWhole(t)
 }
 
 func TestAClosedLogRefusesAndItsChainIsClosed(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse"
 )
@@ -35,11 +36,14 @@ func (s *Store) AppendEvents(ctx context.Context, links []gatehouse.Link, events
 	if len(links) == 0 || len(links) != len(events) {
 		return fmt.Errorf("%d links for %d events", len(links), len(events))
 	}
-	first, last := links[0], links[len(links)-1]
+	if s.place.dialect == onPostgres {
+		return s.appendAtOnce(ctx, links, events)
+	}
 	move, insert, err := s.appending(ctx)
 	if err != nil {
 		return s.fault(err)
 	}
+	first, last := links[0], links[len(links)-1]
 	return s.within(ctx, deadline, func(ctx context.Context, tx *sql.Tx) error {
 		res, err := move(ctx, tx, last.Hash, len(links), first.Chain, first.Prev, first.Seq-1)
 		if err != nil {
@@ -55,6 +59,57 @@ func (s *Store) AppendEvents(ctx context.Context, links []gatehouse.Link, events
 		}
 		return nil
 	})
+}
+
+// appendAtOnce is AppendEvents in one statement, which PostgreSQL can: each
+// round trip costs more than all else, and the head's row is locked for none.
+// One array per column holds a row for each event.
+func (s *Store) appendAtOnce(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error {
+	const q = `
+		with moved as (
+			update chains
+			set head = $1, events = events + $2
+			where name = $3 and head = $4 and events = $5 and closed_at is null
+			returning name
+		)
+		insert into events (chain, seq, prev, hash, body, time_at, kind,
+			person, username, account, role, access_key_id, session_name, ip)
+		select moved.name, e.seq, e.prev, e.hash, e.body, e.time_at, e.kind,
+			nullif(e.person, ''), nullif(e.username, ''), nullif(e.account, ''), nullif(e.role, ''),
+			nullif(e.access_key_id, ''), nullif(e.session_name, ''), nullif(e.ip, '')
+		from moved, unnest($6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::bigint[], $11::text[],
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+			as e (seq, prev, hash, body, time_at, kind,
+				person, username, account, role, access_key_id, session_name, ip)`
+	first, last := links[0], links[len(links)-1]
+	args := []any{last.Hash, len(links), first.Chain, first.Prev, first.Seq - 1}
+	n, err := s.exec(ctx, q, append(args, eventColumns(links, events)...)...)
+	if err == nil && n == 0 {
+		return orConflict(nil, first.Chain)
+	}
+	return err
+}
+
+// eventColumns are events as columns, in the order of appendAtOnce.
+func eventColumns(links []gatehouse.Link, events []gatehouse.Event) []any {
+	n := len(links)
+	seq, at, body := make([]int64, n), make([]int64, n), make([][]byte, n)
+	prev, hash := make([]string, n), make([]string, n)
+	var keys [8][]string
+	for c := range keys {
+		keys[c] = make([]string, n)
+	}
+	for i, l := range links {
+		seq[i], prev[i], hash[i], body[i], at[i] = l.Seq, l.Prev, l.Hash, l.Body, millis(events[i].Time)
+		for c, value := range eventKeys(events[i]) {
+			keys[c][i] = value
+		}
+	}
+	args := []any{seq, prev, hash, body, at}
+	for _, column := range keys {
+		args = append(args, column)
+	}
+	return args
 }
 
 func orConflict(err error, chain string) error {
@@ -90,15 +145,52 @@ func (s *Store) ready(ctx context.Context, q string) (inTx, error) {
 	}, nil
 }
 
-// eventRow is one event as a row, in the order of insertEvent. Usernames are
-// searched for in any case, so they are folded.
+// eventRow is one event as a row, in the order of insertEvent.
 func eventRow(l gatehouse.Link, e gatehouse.Event) []any {
-	return []any{
-		l.Chain, l.Seq, l.Prev, l.Hash, l.Body, millis(e.Time), string(e.Kind),
-		maybe(e.Person), maybe(strings.ToLower(e.Username)), maybe(e.Account), maybe(e.Role),
-		maybe(e.AccessKeyID), maybe(e.SessionName), maybe(e.IP),
+	row := []any{l.Chain, l.Seq, l.Prev, l.Hash, l.Body, millis(e.Time)}
+	for i, value := range eventKeys(e) {
+		if i == 0 {
+			row = append(row, value) // kind is never null
+			continue
+		}
+		row = append(row, maybe(value))
 	}
+	return row
 }
+
+// eventKeys are what an event is found by: kind, person, username, account,
+// role, access_key_id, session_name and ip.
+func eventKeys(e gatehouse.Event) [8]string {
+	return [8]string{key(string(e.Kind)), key(e.Person), username(e.Username), key(e.Account), key(e.Role),
+		key(e.AccessKeyID), key(e.SessionName), key(e.IP)}
+}
+
+// maxKey is how many bytes of a text are indexed: more than any ARN has, and
+// less than PostgreSQL refuses (a third of a page).
+const maxKey = 1024
+
+// key is a text as its column has it. What people typed must never make the
+// record fail, and PostgreSQL takes neither zero bytes nor invalid UTF-8.
+// encoding/json replaces the latter in the same way.
+func key(s string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r == 0 {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+	if len(clean) <= maxKey {
+		return clean
+	}
+	cut := maxKey
+	for !utf8.RuneStart(clean[cut]) {
+		cut--
+	}
+	return clean[:cut]
+}
+
+// username is folded, since usernames are searched for in any case.
+func username(s string) string { return key(strings.ToLower(s)) }
 
 // Events returns the events that q selects, newest first.
 func (s *Store) Events(ctx context.Context, q Query) ([]gatehouse.Event, error) {
@@ -140,14 +232,14 @@ func conditions(q Query) (where string, args []any) {
 		terms = append(terms, term+" $"+strconv.Itoa(len(args)))
 	}
 	for _, c := range []struct{ term, value string }{
-		{"person =", q.Person},
-		{"username =", strings.ToLower(q.Username)},
-		{"role =", q.Role},
-		{"account =", q.Account},
-		{"access_key_id =", q.AccessKeyID},
-		{"session_name =", q.SessionName},
-		{"ip =", q.Address},
-		{"kind =", string(q.Kind)},
+		{"person =", key(q.Person)},
+		{"username =", username(q.Username)},
+		{"role =", key(q.Role)},
+		{"account =", key(q.Account)},
+		{"access_key_id =", key(q.AccessKeyID)},
+		{"session_name =", key(q.SessionName)},
+		{"ip =", key(q.Address)},
+		{"kind =", key(string(q.Kind))},
 	} {
 		if c.value != "" {
 			add(c.term, c.value)
@@ -208,10 +300,7 @@ func (s *Store) Misfiled(ctx context.Context, chain string, after int64, limit i
 			return err
 		}
 		var e gatehouse.Event
-		want := func() [8]string {
-			return [8]string{string(e.Kind), e.Person, strings.ToLower(e.Username), e.Account, e.Role, e.AccessKeyID, e.SessionName, e.IP}
-		}
-		if json.Unmarshal(body, &e) != nil || at != millis(e.Time) || got != want() {
+		if json.Unmarshal(body, &e) != nil || at != millis(e.Time) || got != eventKeys(e) {
 			bad = append(bad, seq)
 		}
 		return nil

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse"
+)
+
+// onBothFor runs a benchmark on both databases, each beside the bare SQL of
+// the same driver: the same statements on the same tables, prepared, without
+// deadline, clock, hash and error kinds.
+func onBothFor(b *testing.B, ours, bare func(b *testing.B, s *Store)) {
+	for _, db := range databases {
+		for _, way := range []struct {
+			name string
+			run  func(b *testing.B, s *Store)
+		}{{"store", ours}, {"bare", bare}} {
+			b.Run(db.name+"/"+way.name, func(b *testing.B) {
+				bench := &bench{cfg: Config{URL: db.url(b)}, clock: &clock{t: time.Now()}}
+				s := bench.open(b)
+				fatal(b, s.Put(b.Context(), "session", "k", "corp/1", make([]byte, 600), time.Now().Add(time.Hour)))
+				b.ReportAllocs()
+				b.ResetTimer()
+				way.run(b, s)
+			})
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	onBothFor(b, func(b *testing.B, s *Store) {
+		for b.Loop() {
+			_, err := s.Get(b.Context(), "session", "k")
+			fatal(b, err)
+		}
+	}, func(b *testing.B, s *Store) {
+		stmt, err := s.read.Prepare(`select body from records where kind = $1 and key_hash = $2 and expires_at > $3`)
+		fatal(b, err)
+		hash, now := keyHash("session", "k"), time.Now().UnixMilli()
+		var body []byte
+		for b.Loop() {
+			fatal(b, stmt.QueryRow("session", hash, now).Scan(&body))
+		}
+	})
+}
+
+func BenchmarkGetInParallel(b *testing.B) {
+	get := func(b *testing.B, s *Store) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := s.Get(context.Background(), "session", "k"); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	onBothFor(b, get, func(b *testing.B, s *Store) { // here: all by the writer's connection
+		s.read = s.write
+		get(b, s)
+	})
+}
+
+func BenchmarkPut(b *testing.B) {
+	body := make([]byte, 600)
+	onBothFor(b, func(b *testing.B, s *Store) {
+		for i := 0; b.Loop(); i++ {
+			fatal(b, s.Put(b.Context(), "session", fmt.Sprint(i), "corp/1", body, time.Now().Add(time.Hour)))
+		}
+	}, func(b *testing.B, s *Store) {
+		stmt, err := s.write.Prepare(`insert into records (kind, key_hash, owner, body, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)`)
+		fatal(b, err)
+		for i := 0; b.Loop(); i++ {
+			_, err := stmt.Exec("session", keyHash("session", fmt.Sprint(i)), "corp/1", body, time.Now().UnixMilli(), time.Now().Add(time.Hour).UnixMilli())
+			fatal(b, err)
+		}
+	})
+}
+
+// anEvent is a grant with everything that has an index.
+func anEvent(i int) gatehouse.Event {
+	return gatehouse.Event{ID: fmt.Sprint(i), Time: time.Now(), Kind: gatehouse.EventGranted, Person: "corp/1", Username: "alice",
+		Account: "111122223333", Role: "arn:aws:iam::111122223333:role/Dev", AccessKeyID: fmt.Sprint("ASIA", i), SessionName: "alice",
+		IP: "192.0.2.1", DN: "CN=Alice,OU=People,DC=corp,DC=example,DC=com", Groups: []string{"CN=AWS-111122223333-Dev,OU=AWS,DC=corp"}}
+}
+
+// The bare way inserts the same row, without a chain.
+func BenchmarkAppendEvents(b *testing.B) {
+	onBothFor(b, func(b *testing.B, s *Store) {
+		fatal(b, s.OpenChain(b.Context(), "c"))
+		head := ""
+		for i := 0; b.Loop(); i++ {
+			e := anEvent(i)
+			links := linked("c", head, int64(i), e)
+			fatal(b, s.AppendEvents(b.Context(), links, []gatehouse.Event{e}))
+			head = links[0].Hash
+		}
+	}, func(b *testing.B, s *Store) {
+		stmt, err := s.write.Prepare(strings.TrimSpace(insertEvent))
+		fatal(b, err)
+		head := ""
+		for i := 0; b.Loop(); i++ {
+			e := anEvent(i)
+			l := linked("c", head, int64(i), e)[0]
+			_, err := stmt.Exec(eventRow(l, e)...)
+			fatal(b, err)
+			head = l.Hash
+		}
+	})
+}
+
+// Deciding figure for one connection that writes: many writers at once, by a
+// queue in Go (store) or by SQLite's own waiting (bare).
+func BenchmarkWritersInParallel(b *testing.B) {
+	hit := func(b *testing.B, s *Store) {
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, _, err := s.Hit(context.Background(), "k", time.Minute); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	onBothFor(b, hit, func(b *testing.B, s *Store) {
+		if s.place.dialect == onSQLite {
+			many, err := sql.Open("sqlite", dataSource(s.place.path, "immediate"))
+			fatal(b, err)
+			defer many.Close()
+			many.SetMaxOpenConns(16)
+			many.SetMaxIdleConns(16)
+			old := s.write
+			defer func() { s.write = old }()
+			s.write = many
+		}
+		hit(b, s)
+	})
+}
