@@ -1,0 +1,236 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+)
+
+func credentials(username, password string) url.Values {
+	return url.Values{"username": {username}, "password": {password}}
+}
+
+// inputError is what stock clients look for; without it they try for ever.
+const inputError = `<span id="input-error"`
+
+func TestRefusedSignIns(t *testing.T) {
+	away := func(what string) error {
+		return &gatehouse.Unavailable{What: what, Name: "corp-secret-host", Err: errors.New("dial tcp 10.9.8.7: refused")}
+	}
+	tests := []struct {
+		name   string
+		err    error
+		status int
+		says   string
+		form   bool
+	}{
+		{"a wrong password", gatehouse.ErrInvalidCredentials, 401, "Invalid username or password.", true},
+		{"nobody of that name reads like a wrong password", gatehouse.ErrUnknownPerson, 401, "Invalid username or password.", true},
+		{"an expired password", gatehouse.ErrPasswordExpired, 401, "Your password has expired.", true},
+		{"a password that must be changed", gatehouse.ErrPasswordMustChange, 401, "choose a new password first", true},
+		{"a disabled account", gatehouse.ErrAccountDisabled, 401, "account is disabled", true},
+		{"an expired account", gatehouse.ErrAccountExpired, 401, "account has expired", true},
+		{"a locked account", gatehouse.ErrAccountLocked, 401, "account is locked", true},
+		{"the wrong hour", gatehouse.ErrAccountHours, 401, "cannot sign in now", true},
+		{"too many attempts", &gatehouse.Throttled{Until: start.Add(5 * time.Minute), Why: "person"}, 429, "Try again in 5 minutes.", true},
+		{"a directory that is away has a page of its own", away("directory"), 503, "The directory cannot be reached.", false},
+		{"a store that is away has a page of its own", away("store"), 503, "The record store cannot be reached.", false},
+		{"no record, no sign-in", fmt.Errorf("audit: %w", gatehouse.ErrNotRecorded), 503, "could not be put on the record", false},
+		{"what nobody foresaw", errors.New("nil dereference in corp-secret-host"), 500, "Something went wrong here.", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.broker.signInErr = fmt.Errorf("sign in: %w", tt.err)
+			res := h.post("/login", "", credentials("alice", "hunter2hunter2"))
+			page := wantStatus(t, res, tt.status)
+			wantContains(t, page, tt.says, inputError, "Invalid username or password.", res.Header.Get("X-Request-Id"))
+			wantLacks(t, page, "hunter2hunter2", "corp-secret-host", "10.9.8.7", "sign in:")
+			if strings.Contains(page, "<form") != tt.form {
+				t.Errorf("the page has a form: %v, want %v", !tt.form, tt.form)
+			}
+			if len(res.Cookies()) > 0 {
+				t.Errorf("a refused sign-in set cookies: %v", res.Cookies())
+			}
+			wantLacks(t, h.logs.String(), "hunter2hunter2", "user=alice")
+			wantContains(t, h.logs.String(), res.Header.Get("X-Request-Id"))
+		})
+	}
+}
+
+func TestThrottledSignInSaysWhenInTheHeader(t *testing.T) {
+	h := newHouse(t)
+	h.broker.signInErr = &gatehouse.Throttled{Until: start.Add(90 * time.Second), Why: "address"}
+	res := h.post("/login", "", credentials("alice", "x"))
+	if got := res.Header.Get("Retry-After"); got != "90" {
+		t.Errorf("Retry-After %q, want 90", got)
+	}
+}
+
+func TestWrongPasswordAndUnknownPersonLookAlike(t *testing.T) {
+	reference := regexp.MustCompile(`[A-Z2-7]{16}`)
+	answer := func(err error) (string, http.Header) {
+		h := newHouse(t)
+		h.broker.signInErr = err
+		res := h.post("/login", "", credentials("someone", "x"))
+		page := reference.ReplaceAllString(wantStatus(t, res, 401), "REF")
+		res.Header.Del("X-Request-Id")
+		return page, res.Header
+	}
+	wrong, wrongHeader := answer(gatehouse.ErrInvalidCredentials)
+	unknown, unknownHeader := answer(gatehouse.ErrUnknownPerson)
+	if wrong != unknown || fmt.Sprint(wrongHeader) != fmt.Sprint(unknownHeader) {
+		t.Errorf("a stranger can tell who exists:\n%s\n%s", wrong, unknown)
+	}
+}
+
+// Stock clients read this page: facts/clients.md §6.
+func TestSignInPageSuitsStockClients(t *testing.T) {
+	h := newHouse(t)
+	for _, path := range []string{"/login", "/login?next=%2Fsaml%2Fcontinue%2Fabc"} {
+		page := wantStatus(t, h.get(path, ""), 200)
+		if n := strings.Count(page, "<form"); n != 1 {
+			t.Errorf("%s has %d forms, want one", path, n)
+		}
+		wantContains(t, page, `<form action="https://aws.corp.example.com/login" method="post">`)
+		inputs := regexp.MustCompile(`<input[^>]*>`).FindAllString(page, -1)
+		if len(inputs) < 2 {
+			t.Fatalf("inputs: %q", inputs)
+		}
+		for _, in := range inputs {
+			if !strings.Contains(in, ` name="`) {
+				t.Errorf("an input without a name ends saml2aws: %s", in)
+			}
+		}
+		wantLacks(t, page, "input-error")
+	}
+}
+
+func TestHostileSignIns(t *testing.T) {
+	tests := []struct {
+		name, username, password string
+		kept                     string // what the form shows again
+	}{
+		{"markup is text", `<script>alert(1)</script>`, "x", "&lt;script&gt;alert(1)&lt;/script&gt;"},
+		{"quotes end no attribute", `" autofocus onfocus="x`, "x", `&#34; autofocus onfocus=&#34;x`},
+		{"NUL bytes are refused as any wrong name", "ali\x00ce", "pass\x00word", ""},
+		{"a name of 64 KB is refused and not shown", strings.Repeat("a", 64<<10), "x", `value=""`},
+		{"64 KB of bytes that must be escaped", strings.Repeat("\x00", 64<<10), "x", `value=""`},
+		{"LDAP metacharacters", `*)(uid=*))(|(uid=*`, "x", `*)(uid=*))(|(uid=*`},
+		{"nothing at all", "", "", `value=""`},
+		{"right-to-left marks", "\u202eecila", "x", "\u202eecila"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			page := wantStatus(t, h.post("/login", "", credentials(tt.username, tt.password)), 401)
+			wantContains(t, page, tt.kept, "Invalid username or password.")
+			wantLacks(t, page, "<script>alert", `" autofocus onfocus`)
+			got := h.broker.attempts[0].Proof.(access.Password)
+			if got.Username != tt.username || string(got.Password) != tt.password {
+				t.Errorf("the broker was given a name of %d bytes, want %d, byte for byte", len(got.Username), len(tt.username))
+			}
+		})
+	}
+}
+
+func TestFormsThatAreNoForms(t *testing.T) {
+	form := func(body string, change func(*http.Request)) *http.Request {
+		r := request("POST", "/login", "", url.Values{})
+		r2, _ := http.NewRequest("POST", publicURL+"/login", strings.NewReader(body))
+		r2.Host, r2.RemoteAddr, r2.Header = r.Host, r.RemoteAddr, r.Header
+		change(r2)
+		return r2
+	}
+	tests := []struct {
+		name   string
+		r      *http.Request
+		status int
+	}{
+		{"more than a sign-in can hold", form("username="+strings.Repeat("a", 300<<10), func(*http.Request) {}), 413},
+		{"a chunked body", form("username=a&password=b", func(r *http.Request) { r.ContentLength = -1 }), 411},
+		{"a broken escape", form("username=%zz", func(*http.Request) {}), 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			wantContains(t, wantStatus(t, h.do(tt.r), tt.status), "Reference")
+			if len(h.broker.attempts) > 0 {
+				t.Error("the attempt reached the broker")
+			}
+		})
+	}
+}
+
+func TestFieldsInTheAddressAreNotAnAttempt(t *testing.T) {
+	h := newHouse(t)
+	wantStatus(t, h.post("/login?username=alice&password=correct+horse", "", url.Values{}), 401)
+	if got := h.broker.attempts[0].Proof.(access.Password); got.Username != "" || got.Password != "" {
+		t.Errorf("took %q from the address", got.Username)
+	}
+}
+
+func TestSigningInLeadsBack(t *testing.T) {
+	tests := []struct{ name, next, want string }{
+		{"to the portal", "", "/"},
+		{"to the role that was asked for", "/roles/111122223333/ReadOnly?region=eu-west-1", "/roles/111122223333/ReadOnly?region=eu-west-1"},
+		{"to a SAML request that waits", "/saml/continue/h4nDle", "/saml/continue/h4nDle"},
+		{"but to no other site", "https://evil.example/", "/"},
+		{"and to no other site by two slashes", "//evil.example/", "/"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			form := credentials("alice", "correct horse")
+			form.Set("next", tt.next)
+			res := h.post("/login", "", form)
+			wantStatus(t, res, 303)
+			if got := res.Header.Get("Location"); got != tt.want {
+				t.Errorf("led to %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSignedOutVisitorsComeBackToTheirPage(t *testing.T) {
+	h := newHouse(t)
+	res := h.get("/go/111122223333/ReadOnly?destination=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3&junk=1", "")
+	wantStatus(t, res, 303)
+	role := res.Header.Get("Location")
+	if want := "/roles/111122223333/ReadOnly?destination=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3"; role != want {
+		t.Fatalf("a shared link led to %q, want %q", role, want)
+	}
+	login := h.get(role, "").Header.Get("Location")
+	u, err := url.Parse(login)
+	if err != nil || u.Path != "/login" || u.Query().Get("next") != role {
+		t.Fatalf("the role's page led to %q, want the sign-in page and back to %q", login, role)
+	}
+	wantContains(t, wantStatus(t, h.get(login, ""), 200), `name="next" value="`+strings.ReplaceAll(role, "&", "&amp;")+`"`)
+}
+
+func TestWhoeverIsSignedInNeedNotDoItAgain(t *testing.T) {
+	h := newHouse(t)
+	cookie := h.signIn()
+	if got := h.get("/login?next=/roles/111122223333/Admin", cookie).Header.Get("Location"); got != "/roles/111122223333/Admin" {
+		t.Errorf("led to %q", got)
+	}
+}
+
+func TestTheAttemptSaysWhereItCameFrom(t *testing.T) {
+	h := newHouse(t, func(c *Config, _ *Deps) { c.TrustedProxies = []string{"192.0.2.1"} })
+	r := request("POST", "/login", "", credentials("alice", "correct horse"))
+	r.Header.Set("X-Forwarded-For", "1.1.1.1, 203.0.113.9")
+	res := h.do(r)
+	a := h.broker.attempts[0]
+	if a.IP != "203.0.113.9" || a.Door != gatehouse.DoorPages || a.RequestID == "" || a.RequestID != res.Header.Get("X-Request-Id") {
+		t.Errorf("attempt %+v", a)
+	}
+}
