@@ -40,13 +40,14 @@ func (c *checkup) add(state gatehouse.FindingState, fix, format string, args ...
 // not bound again once it was refused.
 func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 	c := &checkup{subject: "directory " + d.cfg.Name}
-	ctx, cancel := context.WithTimeout(ctx, 4*d.cfg.Timeout)
-	defer cancel()
 	list, err := d.pool.servers.all(ctx)
 	if err != nil {
 		c.fail("check the domain's name, and that this machine's DNS knows it; or list urls", "%v", err)
 		return c.findings
 	}
+	// Each server may take its time, and so may what comes after.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(list)+3)*d.cfg.Timeout)
+	defer cancel()
 	works := false
 	for _, s := range list {
 		ok, refused := d.checkServer(ctx, c, s)

@@ -265,6 +265,9 @@ func (c Config) validateSearches(f *faults) {
 	if !strings.Contains(c.UserFilter, "%s") {
 		f.add("user_filter", "has no %%s, where the username goes")
 	}
+	if extensibleName.MatchString(c.UserFilter) {
+		f.add("user_filter", "matches %%s by a rule of its own (:=), which cannot be asked of everybody as look-ups do with * for %%s")
+	}
 	if _, err := goldap.CompileFilter(userFilter(c.UserFilter, "somebody")); err != nil {
 		f.add("user_filter", "is not an LDAP filter: %v", err)
 	}
@@ -289,8 +292,14 @@ func (c Config) validateAttributes(f *faults) {
 		if !attributeName.MatchString(name) {
 			f.add(fmt.Sprintf("attributes[%d]", i), "%q is not the name of an attribute", name)
 		}
+		if strings.EqualFold(name, "userPassword") || strings.EqualFold(name, "unicodePwd") {
+			f.add(fmt.Sprintf("attributes[%d]", i), "%s holds passwords, and must stay where it is", name)
+		}
 	}
 }
+
+// extensibleName finds a username that is compared by a named rule.
+var extensibleName = regexp.MustCompile(`:=[^()]*%s`)
 
 // endpoint is one server's address.
 type endpoint struct {

@@ -42,6 +42,8 @@ func TestValidate(t *testing.T) {
 		{"a filter that is none", func(c *ldap.Config) { c.UserFilter, c.GroupFilter = "(uid=%s", "member=%s)" }, []string{"user_filter", "group_filter"}},
 		{"attributes that would end a filter", func(c *ldap.Config) { c.IDAttribute, c.Attributes = "x)(y", []string{"mail", "*", "a b"} },
 			[]string{"id_attribute", "attributes[1]", "attributes[2]"}},
+		{"a rule that does not know *", func(c *ldap.Config) { c.UserFilter = "(uid:caseExactMatch:=%s)" }, []string{"user_filter"}},
+		{"a password as an attribute", func(c *ldap.Config) { c.Attributes = []string{"userpassword"} }, []string{"attributes[0]"}},
 		{"half a client certificate", func(c *ldap.Config) { c.CertFile = "c.pem" }, []string{"cert_file"}},
 		{"no time at all", func(c *ldap.Config) { c.Timeout = time.Millisecond }, []string{"timeout"}},
 		{"too many connections", func(c *ldap.Config) { c.Connections = 1000 }, []string{"connections"}},

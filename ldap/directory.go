@@ -59,10 +59,13 @@ type Directory struct {
 // New makes a Directory from a Config that has its defaults and no faults. It
 // reads the certificate files and contacts nobody: a directory that is down
 // is one that answers ErrUnavailable, until it is up again.
-// now may be nil, for time.Now.
+// now may be nil, for time.Now; log may be nil, for none.
 func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error) {
 	if now == nil {
 		now = time.Now
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	cfg.SetDefaults()
 	p, err := newPool(cfg, now, log)

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +65,55 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestClientCertificate: a server that asks for one is shown the configured one.
+func TestClientCertificate(t *testing.T) {
+	s, ca := startSlapd(t, outside.SlapdConfig{ClientCertificates: true})
+	c := config([]string{s.LDAPS}, ca)
+	c.Timeout = time.Second
+	if _, err := signIn(t, open(t, c), "alice"); !errors.Is(err, gatehouse.ErrUnavailable) {
+		t.Errorf("without a certificate: %v", err)
+	}
+	cert, key := s.CA.Issue(t, time.Now().Add(time.Hour), "gatehouse")
+	dir := t.TempDir()
+	c.CertFile, c.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := errors.Join(os.WriteFile(c.CertFile, cert, 0o600), os.WriteFile(c.KeyFile, key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{s.LDAPS, s.LDAP} {
+		c.URLs = []string{url}
+		if _, err := signIn(t, open(t, c), "alice"); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// TestNothingIsLeftBehind: calls that fail end their connections and goroutines.
+func TestNothingIsLeftBehind(t *testing.T) {
+	ca := outside.NewAuthority(t)
+	silent := script(t, ca, func(op ber.Tag, dn string) answer {
+		if dn == people {
+			return answer{}
+		}
+		return wellBehaved(op, dn)
+	})
+	c := config([]string{silent.url, "ldap://" + blackHole(t)}, ca.File(t))
+	c.Timeout = 100 * time.Millisecond
+	d := open(t, c)
+	before := runtime.NumGoroutine()
+	for range 10 {
+		if _, err := signIn(t, d, "alice"); !errors.Is(err, gatehouse.ErrUnavailable) {
+			t.Error(err)
+		}
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before+4 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // TestFailover: one bad server among two costs some time once, and never the answer.
 func TestFailover(t *testing.T) {
 	good, ca := startSlapd(t, outside.SlapdConfig{})
@@ -78,8 +130,9 @@ func TestFailover(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c := config([]string{tt.bad, good.LDAP}, ca)
-			c.Timeout = 2 * time.Second
+			c.Timeout = 8 * time.Second
 			d := open(t, c)
 			for i := range 2 {
 				start := time.Now()
@@ -87,14 +140,14 @@ func TestFailover(t *testing.T) {
 				if err != nil || len(u.Groups) != 700 {
 					t.Fatalf("sign-in %d: %d groups, %v", i, len(u.Groups), err)
 				}
-				if took := time.Since(start); took > time.Second {
-					t.Errorf("sign-in %d took %v of 2s", i, took)
-				} else if i > 0 && took > 500*time.Millisecond {
+				// Waiting for a server in vain takes a quarter of the timeout.
+				if took := time.Since(start); i > 0 && took > c.Timeout/4 {
 					t.Errorf("the bad server was asked again: %v", took)
 				}
 			}
 		})
 		t.Run(tt.name+", alone", func(t *testing.T) {
+			t.Parallel()
 			c := config([]string{tt.bad}, ca)
 			c.Timeout = 300 * time.Millisecond
 			start := time.Now()
@@ -102,7 +155,7 @@ func TestFailover(t *testing.T) {
 			if !errors.Is(err, gatehouse.ErrUnavailable) || len(u.Groups) > 0 {
 				t.Errorf("%d groups, %v; want ErrUnavailable", len(u.Groups), err)
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("took %v of 300ms", took)
 			}
 		})
@@ -126,24 +179,23 @@ func TestFrozen(t *testing.T) {
 	first, caFile := startSlapd(t, outside.SlapdConfig{CA: ca})
 	second, _ := startSlapd(t, outside.SlapdConfig{CA: ca})
 	c := config([]string{first.LDAPS, second.LDAPS}, caFile)
-	c.Timeout = 2 * time.Second
+	c.Timeout = 6 * time.Second
 	d := open(t, c)
 	if _, err := signIn(t, d, "alice"); err != nil {
 		t.Fatal(err)
 	}
 	first.Freeze()
 	defer first.Thaw()
-	start := time.Now()
-	u, err := signIn(t, d, "alice")
-	if err != nil || len(u.Groups) != 3 {
-		t.Fatalf("%d groups, %v", len(u.Groups), err)
-	}
-	if took := time.Since(start); took > 1900*time.Millisecond {
-		t.Errorf("took %v", took)
-	}
-	start = time.Now()
-	if _, err := signIn(t, d, "alice"); err != nil || time.Since(start) > 300*time.Millisecond {
-		t.Errorf("afterwards: %v after %v", err, time.Since(start))
+	for i := range 2 {
+		start := time.Now()
+		u, err := signIn(t, d, "alice")
+		if err != nil || len(u.Groups) != 3 {
+			t.Fatalf("%d groups, %v", len(u.Groups), err)
+		}
+		// Half of the time goes to the frozen server, and only once.
+		if took := time.Since(start); i > 0 && took > c.Timeout/4 {
+			t.Errorf("the frozen server was asked again: %v", took)
+		}
 	}
 }
 
@@ -238,7 +290,7 @@ func TestBadAnswers(t *testing.T) {
 			s := script(t, ca, tt.reply)
 			c := config([]string{s.url}, caFile)
 			no := false
-			c.Timeout, c.Nested = 500*time.Millisecond, &no
+			c.Timeout, c.Nested = 2*time.Second, &no
 			u, err := signIn(t, open(t, c), "alice")
 			if tt.good && (err != nil || len(u.Groups) != 1) {
 				t.Errorf("%+v, %v", u, err)
@@ -275,7 +327,7 @@ func TestBindOnce(t *testing.T) {
 			}
 			one, two := script(t, ca, reply), script(t, ca, reply)
 			c := config([]string{one.url, two.url}, ca.File(t))
-			c.Timeout = 300 * time.Millisecond
+			c.Timeout = time.Second
 			_, err := signIn(t, open(t, c), "alice")
 			if !errors.Is(err, gatehouse.ErrUnavailable) {
 				t.Errorf("%v, want ErrUnavailable", err)
@@ -361,7 +413,7 @@ func TestWaiting(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("ten callers took %v of 200ms", took)
 	}
 }

@@ -113,7 +113,8 @@ func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) 
 		p.blame(ctx, c.server, err)
 		c.drop()
 		return c.server, err
-	case code == goldap.LDAPResultOther:
+	case code == goldap.LDAPResultOther, code == goldap.LDAPResultOperationsError:
+		// Active Directory says the latter on a connection whose bind it has forgotten.
 		c.drop()
 		return c.server, err
 	}
@@ -196,7 +197,7 @@ func (p *pool) connect(ctx context.Context, avoid *server, prepare func(context.
 	if i := slices.Index(list, avoid); i >= 0 {
 		list = append(slices.Delete(list, i, i+1), avoid)
 	}
-	var all error
+	all := errors.New("no server answers")
 	for _, s := range list {
 		c, err := p.connectTo(ctx, s, len(list) > 1, prepare)
 		if err == nil {

@@ -180,7 +180,7 @@ func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
 		return gatehouse.User{}, d.unavailable(err)
 	}
 	names := e.GetEqualFoldAttributeValues(d.cfg.UsernameAttribute)
-	if len(names) == 0 || names[0] == "" {
+	if len(names) == 0 || slices.Min(names) == "" || !utf8.ValidString(slices.Min(names)) {
 		return gatehouse.User{}, d.unavailable(fmt.Errorf("%s has no %s that the service account may read", e.DN, d.cfg.UsernameAttribute))
 	}
 	u := gatehouse.User{
@@ -189,13 +189,13 @@ func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
 		// Several values come in any order, and a person has one name.
 		Username:    slices.Min(names),
 		DN:          e.DN,
-		DisplayName: e.GetEqualFoldAttributeValue(d.cfg.NameAttribute),
-		Mail:        e.GetEqualFoldAttributeValue(d.cfg.MailAttribute),
+		DisplayName: text(e, d.cfg.NameAttribute),
+		Mail:        text(e, d.cfg.MailAttribute),
 		Attributes:  map[string][]string{},
 		ReadAt:      d.now(),
 	}
 	if u.DisplayName == "" {
-		u.DisplayName = e.GetEqualFoldAttributeValue("cn")
+		u.DisplayName = text(e, "cn")
 	}
 	if u.DisplayName == "" {
 		u.DisplayName = u.Username
@@ -206,6 +206,11 @@ func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
 		}
 	}
 	return u, nil
+}
+
+// text is an attribute's first value, made fit to be shown.
+func text(e *goldap.Entry, attribute string) string {
+	return strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), "\uFFFD")
 }
 
 // texts are attribute values as text: base64 where they are not UTF-8.

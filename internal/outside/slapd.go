@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,10 @@ type SlapdConfig struct {
 	// Hosts are what the certificate is for. Default: 127.0.0.1 and localhost.
 	Hosts []string
 
+	// ClientCertificates makes the server refuse clients without a
+	// certificate of CA's.
+	ClientCertificates bool
+
 	// NotAfter is when the certificate expires. Default: tomorrow.
 	NotAfter time.Time
 }
@@ -210,6 +215,9 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	}
 	line("pidfile %s/slapd.pid", dir)
 	line("TLSCACertificateFile %s/ca.pem\nTLSCertificateFile %[1]s/cert.pem\nTLSCertificateKeyFile %[1]s/key.pem", dir)
+	if cfg.ClientCertificates {
+		line("TLSVerifyClient demand")
+	}
 	line("security simple_bind=128")
 	line("disallow bind_anon")
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
@@ -278,8 +286,28 @@ func (s *Slapd) awaitPort(port int) error {
 }
 
 // Freeze stops the server without ending it: connections are still accepted
-// by the kernel, and nothing answers. Thaw lets it go on.
-func (s *Slapd) Freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+// by the kernel, and nothing answers. It returns once every thread has
+// stopped, where /proc tells. Thaw lets it go on.
+func (s *Slapd) Freeze() {
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	for range 1000 {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+		if !slices.ContainsFunc(threads, running) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// running reports whether a thread is anything but stopped (proc_pid_stat(5)).
+func running(stat string) bool {
+	b, err := os.ReadFile(stat)
+	if err != nil {
+		return false
+	}
+	after := b[bytes.LastIndexByte(b, ')')+1:]
+	return !bytes.HasPrefix(after, []byte(" T"))
+}
 
 // Thaw is the end of Freeze.
 func (s *Slapd) Thaw() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
