@@ -40,7 +40,7 @@ func TestCookie(t *testing.T) {
 func TestForgedCookiesAreSignedOut(t *testing.T) {
 	h := newHouse(t)
 	good := h.signIn()
-	forged := []string{"", "x", strings.Repeat("A", 26), strings.ToLower(good), good + "A", good[:25], "../../etc/passwd", strings.Repeat("A", 4000), `a"b`}
+	forged := []string{"", "x", strings.Repeat("A", 26), strings.ToLower(good), good + "A", good[:25], "../../etc/passwd", strings.Repeat("A", 4000), "a=b"}
 	for _, value := range forged {
 		res := h.get("/", value)
 		wantStatus(t, res, 303)

@@ -1,0 +1,65 @@
+package web
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestConfigFaults(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   []string // keys
+	}{
+		{"the defaults and a public URL are enough", func(*Config) {}, nil},
+		{"http on localhost", func(c *Config) { c.PublicURL = "http://localhost:8080" }, nil},
+		{"http on 127.0.0.1", func(c *Config) { c.PublicURL = "http://127.0.0.1:8080" }, nil},
+		{"http on ::1", func(c *Config) { c.PublicURL = "http://[::1]:8080" }, nil},
+		{"a slash at the end does no harm", func(c *Config) { c.PublicURL = "https://aws.corp.example.com/" }, nil},
+		{"no public URL", func(c *Config) { c.PublicURL = "" }, []string{"public_url"}},
+		{"a name without a scheme", func(c *Config) { c.PublicURL = "aws.corp.example.com" }, []string{"public_url"}},
+		{"plain http elsewhere", func(c *Config) { c.PublicURL = "http://aws.corp.example.com" }, []string{"public_url"}},
+		{"localhost as a prefix", func(c *Config) { c.PublicURL = "http://localhost.evil.example" }, []string{"public_url"}},
+		{"a path", func(c *Config) { c.PublicURL = "https://corp.example.com/aws" }, []string{"public_url"}},
+		{"a query", func(c *Config) { c.PublicURL = "https://corp.example.com?x" }, []string{"public_url"}},
+		{"a fragment", func(c *Config) { c.PublicURL = "https://corp.example.com#x" }, []string{"public_url"}},
+		{"a user", func(c *Config) { c.PublicURL = "https://a:b@corp.example.com" }, []string{"public_url"}},
+		{"another scheme", func(c *Config) { c.PublicURL = "ftp://corp.example.com" }, []string{"public_url"}},
+		{"half a certificate", func(c *Config) { c.TLS.CertFile = "x" }, []string{"tls"}},
+		{"addresses", func(c *Config) { c.Listen, c.AdminListen = "8443", "host:http" }, []string{"listen", "admin_listen"}},
+		{"proxies", func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "proxy.corp", "::1", "10.0.0.0/33"} }, []string{"trusted_proxies[1]", "trusted_proxies[3]"}},
+		{"limits", func(c *Config) { c.Session = Session{Idle: time.Second, Max: 200 * time.Hour, CLI: time.Hour} }, []string{"session.idle", "session.max"}},
+		{"idle longer than all", func(c *Config) { c.Session = Session{Idle: 2 * time.Hour, Max: time.Hour, CLI: time.Hour} }, []string{"session.idle"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Config{PublicURL: publicURL}
+			c.SetDefaults()
+			tt.change(&c)
+			var got []string
+			for _, f := range c.Validate() {
+				got = append(got, f.Key)
+				if f.What == "" || strings.ToLower(f.What[:1]) != f.What[:1] {
+					t.Errorf("%s: %q", f.Key, f.What)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("faults in %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNewRefusesWhatValidateRefuses(t *testing.T) {
+	if _, err := New(Config{}, Deps{}); err == nil || !strings.Contains(err.Error(), "public_url") {
+		t.Errorf("New without public_url: %v", err)
+	}
+	if _, err := New(Config{PublicURL: publicURL}, Deps{}); err == nil {
+		t.Error("New without a broker")
+	}
+	if _, err := New(Config{PublicURL: publicURL, TLS: TLS{"/nowhere.crt", "/nowhere.key"}}, Deps{Broker: &fakeBroker{}, Records: &fakeRecords{}}); err == nil {
+		t.Error("New without a certificate")
+	}
+}
