@@ -213,6 +213,37 @@ func TestKilledInMidWriteNothingCommittedIsLost(t *testing.T) {
 	}
 }
 
+func TestProcessesThatStartTogetherMigrateOnce(t *testing.T) {
+	if url := os.Getenv("STORE_TEST_OPEN"); url != "" {
+		s, err := Open(t.Context(), Config{URL: url}, [][]byte{secretA}, nil)
+		fatal(t, err)
+		fatal(t, s.Close())
+		return
+	}
+	onBoth(t, func(t *testing.T, b *bench) {
+		together(4, func(i int) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestProcessesThatStartTogetherMigrateOnce$")
+			cmd.Env = append(os.Environ(), "STORE_TEST_OPEN="+b.cfg.URL)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("process %d: %v\n%s", i, err, out)
+			}
+		})
+		s := b.reconnect(t)
+		var applied int
+		fatal(t, s.read.QueryRow(`select count(*) from goose_db_version where version_id > 0`).Scan(&applied))
+		if known := migrationCount(t); applied != known {
+			t.Errorf("%d migrations were applied, want each of %d once", applied, known)
+		}
+	})
+}
+
+func migrationCount(t *testing.T) int {
+	t.Helper()
+	files, err := migrations.ReadDir("sql")
+	fatal(t, err)
+	return len(files)
+}
+
 func writeUntilKilled(t *testing.T, url string) {
 	s, err := Open(t.Context(), Config{URL: url}, [][]byte{secretA}, func() time.Time { return time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC) })
 	fatal(t, err)
