@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,11 +189,14 @@ func (p *IdP) Provider(entityID string) (Provider, bool) {
 
 // Providers lists every service provider whose metadata is good, by name.
 func (p *IdP) Providers() []Provider {
+	return slices.DeleteFunc(p.all(), func(sp Provider) bool { return sp.expired(p.now()) })
+}
+
+// all lists every service provider, by name.
+func (p *IdP) all() []Provider {
 	var list []Provider
-	for id := range p.providers {
-		if sp, ok := p.Provider(id); ok {
-			list = append(list, sp)
-		}
+	for _, sp := range p.providers {
+		list = append(list, *sp)
 	}
 	sortProviders(list)
 	return list
