@@ -27,21 +27,24 @@ type loginPage struct {
 	Said     string   // "You are signed out."
 }
 
-// loginForm shows the sign-in page; whoever is signed in goes on at once.
+// loginForm shows the sign-in page. Whoever is signed in goes on at once,
+// unless the protocol door wants a fresh proof (again=1, SAML's ForceAuthn).
 func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	next := localPath(q.Get("next"))
-	if _, err := s.sessions.current(r); err == nil {
-		redirect(w, cmp.Or(next, "/"))
-		return nil
-	} else if !errors.Is(err, gatehouse.ErrNoSession) {
+	p := loginPage{Next: localPath(q.Get("next"))}
+	who, err := s.Session(r)
+	switch {
+	case err != nil && !errors.Is(err, gatehouse.ErrNoSession):
 		return err
+	case err == nil && q.Get("again") != "1":
+		redirect(w, cmp.Or(p.Next, "/"))
+		return nil
+	case err == nil:
+		p.Said, p.Username = "Sign in again to confirm that it is you.", echo(who.User.Username)
+	case q.Get("said") == "out":
+		p.Said = "You are signed out."
 	}
-	said := ""
-	if q.Get("said") == "out" {
-		said = "You are signed out."
-	}
-	return s.showLogin(w, http.StatusOK, loginPage{Next: next, Said: said})
+	return s.showLogin(w, http.StatusOK, p)
 }
 
 // login signs somebody in.

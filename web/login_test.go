@@ -224,6 +224,12 @@ func TestWhoeverIsSignedInNeedNotDoItAgain(t *testing.T) {
 	}
 }
 
+func TestAFreshProofIsAskedForWhenTheProtocolDoorWantsOne(t *testing.T) {
+	h := newHouse(t)
+	page := wantStatus(t, h.get("/login?next=%2Fsaml%2Fcontinue%3Frequest%3Dabc&again=1", h.signIn()), 200)
+	wantContains(t, page, "Sign in again", `name="next" value="/saml/continue?request=abc"`, `value="alice"`)
+}
+
 func TestTheAttemptSaysWhereItCameFrom(t *testing.T) {
 	h := newHouse(t, func(c *Config, _ *Deps) { c.TrustedProxies = []string{"192.0.2.1"} })
 	r := request("POST", "/login", "", credentials("alice", "correct horse"))

@@ -213,7 +213,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	full := map[string]any{
 		"login.html": loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said"},
 		"portal.html": portalPage{frame: f, Greeting: "g", Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true,
-			Sections: []section{{"s", []account{{view, []role{{"r", "/r", true, false}, {"r2", "/r2", false, true}}}}}}},
+			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
 		"problem.html": p,

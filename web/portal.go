@@ -47,6 +47,8 @@ type accountView struct {
 type role struct {
 	Name    string
 	Path    string // of its page; a POST there hands it out
+	Open    string // what the first button does, for those who only hear it
+	Keys    string // what the second does
 	Primary bool   // the one to take first
 	Blocked bool   // a rule gives it, but it cannot be handed out; its page says why
 }
@@ -111,7 +113,7 @@ func rowsOf(all []gatehouse.Entitlement) []account {
 			at[e.Account.ID] = i
 			rows = append(rows, account{accountView: viewOf(e.Account)})
 		}
-		rows[i].Roles = append(rows[i].Roles, role{Name: e.Role.Name, Path: rolePath(e.Account.ID, e.Role.Name), Blocked: e.Blocked != ""})
+		rows[i].Roles = append(rows[i].Roles, pairOf(e))
 	}
 	for i := range rows {
 		slices.SortStableFunc(rows[i].Roles, byPrivilege)
@@ -121,6 +123,16 @@ func rowsOf(all []gatehouse.Entitlement) []account {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.ID, b.ID))
 	})
 	return rows
+}
+
+func pairOf(e gatehouse.Entitlement) role {
+	name, account := e.Role.Name, cmp.Or(e.Account.Name, e.Account.ID)
+	r := role{Name: name, Path: rolePath(e.Account.ID, name), Blocked: e.Blocked != ""}
+	r.Open, r.Keys = name+", open the console of "+account, "Keys for "+name+" in "+account
+	if r.Blocked {
+		r.Keys = "Why not " + name + " in " + account
+	}
+	return r
 }
 
 func viewOf(a gatehouse.Account) accountView {
