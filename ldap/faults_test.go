@@ -116,6 +116,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 // TestFailover: one bad server among two costs some time once, and never the answer.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	good, ca := startSlapd(t, outside.SlapdConfig{})
 	goodAddr := strings.TrimPrefix(good.LDAPS, "ldaps://")
 	nobody := listen(t)
@@ -175,6 +176,7 @@ func garbage(t testing.TB) string {
 // TestFrozen: a server that stops answering on connections that are already
 // open is left for another one, within the time of one call.
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	ca := outside.NewAuthority(t)
 	first, caFile := startSlapd(t, outside.SlapdConfig{CA: ca})
 	second, _ := startSlapd(t, outside.SlapdConfig{CA: ca})
@@ -233,6 +235,7 @@ func TestHeals(t *testing.T) {
 
 // TestBadAnswers: what is not a whole and good answer is no answer.
 func TestBadAnswers(t *testing.T) {
+	t.Parallel()
 	groupAnswer := func(messages ...*ber.Packet) func(ber.Tag, string) answer {
 		return func(op ber.Tag, dn string) answer {
 			if op == goldap.ApplicationSearchRequest && dn == groups {
@@ -308,6 +311,7 @@ func TestBadAnswers(t *testing.T) {
 // TestBindOnce: once a password is on its way it is not sent again, whatever
 // comes back, and to no other server.
 func TestBindOnce(t *testing.T) {
+	t.Parallel()
 	ca := outside.NewAuthority(t)
 	for name, a := range map[string]answer{
 		"hangs up":          {hangUp: true},
