@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -26,15 +27,17 @@ func (s *Store) checkSQLite(ctx context.Context) []gatehouse.Finding {
 	const q = `pragma quick_check(1)`
 	var verdict string
 	err := s.get(ctx, q, nil, &verdict)
+	detail := "SQLite " + s.place.path + ", writable; one replica only: a second one needs postgres://"
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		detail += "; too large to be searched for damage in " + deadline.String()
 	case err != nil:
 		return []gatehouse.Finding{failure("store", err, "see whether the disk is healthy")}
 	case verdict != "ok":
 		return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingFailure,
 			Detail: "the database is damaged: " + verdict, Fix: "stop gatehouse and restore the file from a backup"}}
 	}
-	return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingOK,
-		Detail: "SQLite " + s.place.path + ", writable; one replica only: a second one needs postgres://"}}
+	return []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingOK, Detail: detail}}
 }
 
 func (s *Store) checkPostgres(ctx context.Context) []gatehouse.Finding {

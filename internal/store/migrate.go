@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -46,26 +45,19 @@ func (s *Store) migrateSQLite(ctx context.Context, files fs.FS) error {
 
 // migratePostgres holds an advisory lock meanwhile. Goose has one of its own,
 // but looks at its table before it takes it, and polls for it in steps of
-// seconds.
+// seconds. The lock belongs to a transaction rather than to a session, so
+// that a pooler in between does not strand it.
 func (s *Store) migratePostgres(ctx context.Context, files fs.FS) error {
-	conn, err := s.write.Conn(ctx)
+	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fault(err)
 	}
-	defer conn.Close()
-	const lock, unlock = `select pg_advisory_lock($1)`, `select pg_advisory_unlock($1)`
-	if _, err := conn.ExecContext(ctx, lock, int64(lockMigration)); err != nil {
+	defer tx.Rollback() // it holds the lock and nothing else
+	const lock = `select pg_advisory_xact_lock($1)`
+	if _, err := tx.ExecContext(ctx, lock, int64(lockMigration)); err != nil {
 		return s.fault(err)
 	}
-	err = s.up(ctx, goose.DialectPostgres, files)
-	return errors.Join(err, s.release(conn, unlock))
-}
-
-func (s *Store) release(conn *sql.Conn, unlock string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	_, err := conn.ExecContext(ctx, unlock, int64(lockMigration))
-	return s.fault(err)
+	return s.up(ctx, goose.DialectPostgres, files)
 }
 
 var errNewerSchema = errors.New("the database was written by a newer gatehouse")
