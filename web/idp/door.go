@@ -2,10 +2,11 @@
 //
 // Whoever knocks here is a browser that another site sent, often by a
 // cross-site POST, which carries no session cookie (SameSite=Lax). So a
-// request is checked by package saml, parked in the store under a random
-// handle, and answered with a redirect to ourselves; that GET carries the
-// cookie, finds the parked request, and asks the Broker. A cookie of its own
-// binds the parked request to the browser that brought it.
+// request is checked by package saml and, unless its answer can be given at
+// once, parked in the store under a random handle and answered with a
+// redirect to ourselves; that GET carries the cookie, finds the parked
+// request, and asks the Broker. A cookie of its own binds the parked request
+// to the browser that brought it.
 //
 // The door decides nothing: the Broker grants, package web shows pages, and
 // where an answer goes was chosen from registered metadata. No check of the
@@ -127,7 +128,7 @@ func (v *visitor) serve(h func(http.ResponseWriter, *http.Request) error) http.H
 		err := h(w, r)
 		var refusal *saml.StatusError
 		if errors.As(err, &refusal) {
-			err = v.refuse(w, r, refusal.Request, refusal.Status)
+			err = v.refuse(w, r, refusal)
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			v.pages.Problem(w, r, err)
@@ -142,14 +143,13 @@ func notAllowed(w http.ResponseWriter, methods string) {
 
 // refuse tells the provider that its request is not granted, at the place
 // where it would have had the assertion (saml-profiles §4.1.4.1).
-func (v *visitor) refuse(w http.ResponseWriter, r *http.Request, req saml.Request, st saml.Status) error {
-	response, err := v.idp.Refuse(r.Context(), req, st)
+func (v *visitor) refuse(w http.ResponseWriter, r *http.Request, e *saml.StatusError) error {
+	response, err := v.idp.Refuse(r.Context(), e.Request, e.Status)
 	if err != nil {
 		return err
 	}
-	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused",
-		slog.String("provider", req.Provider), slog.String("status_code", st.Detail), slog.String("request_id", requestID(r)))
-	return v.pages.Post(w, r, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: req.RelayState})
+	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", e), slog.String("request_id", requestID(r)))
+	return v.pages.Post(w, r, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: e.Request.RelayState})
 }
 
 // requestID is the reference that the server gave this request.

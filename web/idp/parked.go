@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gatehouse"
-	"gatehouse/internal/access"
 	"gatehouse/saml"
 )
 
@@ -108,14 +107,14 @@ func (v *visitor) resume(w http.ResponseWriter, r *http.Request) error {
 	signedIn := err == nil
 	// ForceAuthn wants a proof that is younger than the request (saml-core §3.4.1).
 	if signedIn && (!p.Request.ForceAuthn || session.ProvedAt.After(p.At)) {
-		return v.answer(w, r, handle, p, session)
+		return v.finish(w, r, handle, p, session)
 	}
 	switch {
 	case p.Request.IsPassive:
-		return v.giveUp(w, r, handle, saml.StatusNoPassive)
+		return v.giveUp(w, r, handle, p, saml.StatusNoPassive, "nobody is signed in, and nothing may be shown")
 	case signedIn && p.Asked:
 		// They have been there and came back without a new proof.
-		return v.giveUp(w, r, handle, saml.StatusAuthnFailed)
+		return v.giveUp(w, r, handle, p, saml.StatusAuthnFailed, "no new proof was given")
 	}
 	return v.signIn(w, r, handle, p, signedIn)
 }
@@ -165,46 +164,37 @@ func (v *visitor) signIn(w http.ResponseWriter, r *http.Request, handle string, 
 	return nil
 }
 
-// answer has the Broker grant what p asks for and posts it to the provider.
-// Whatever goes wrong, the request waits again, so that a reload may do.
-func (v *visitor) answer(w http.ResponseWriter, r *http.Request, handle string, p *parked, session gatehouse.Session) error {
-	if _, err := v.records.Take(r.Context(), recordKind, handle); err != nil {
-		return goneIfNotFound(err)
+// finish answers a parked request, once. When nothing could be answered, it
+// waits again, so that a reload may do.
+func (v *visitor) finish(w http.ResponseWriter, r *http.Request, handle string, p *parked, session gatehouse.Session) error {
+	if err := v.take(r.Context(), handle); err != nil {
+		return err
 	}
-	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{
-		Provider:     p.Request.Provider,
-		Form:         gatehouse.FormPost,
-		InResponseTo: p.Request.ID,
-		ACS:          p.Request.ACS,
-		RelayState:   p.Request.RelayState,
-		IP:           clientIP(r),
-		RequestID:    requestID(r),
-	})
-	if err == nil && (grant.Post == nil || grant.Post.URL != p.Request.ACS) {
-		err = errors.New("saml door: granted for another place than was asked for")
-	}
-	switch {
-	case err != nil && p.Request.IsPassive: // nothing may be shown
-		return v.refuse(w, r, p.Request, saml.Status{Code: saml.StatusResponder, Detail: saml.StatusNoPassive})
-	case err != nil:
+	post, err := v.grant(r, p.Request, session)
+	var told *saml.StatusError
+	if err != nil && !errors.As(err, &told) {
 		return errors.Join(err, v.keepAfterAll(r.Context(), handle, p))
 	}
 	http.SetCookie(w, v.cookie(handle, "", -1))
-	return v.pages.Post(w, r, access.Post{
-		URL: grant.Post.URL, SAMLResponse: grant.Post.SAMLResponse, RelayState: p.Request.RelayState,
-	})
+	if err != nil {
+		return err
+	}
+	return v.pages.Post(w, r, post)
 }
 
 // giveUp tells the provider that its request cannot be granted.
-func (v *visitor) giveUp(w http.ResponseWriter, r *http.Request, handle, detail string) error {
-	body, err := v.records.Take(r.Context(), recordKind, handle)
-	if err != nil {
-		return goneIfNotFound(err)
-	}
-	p := new(parked)
-	if err := json.Unmarshal(body, p); err != nil {
-		return fmt.Errorf("saml door: parked request: %w", err)
+func (v *visitor) giveUp(w http.ResponseWriter, r *http.Request, handle string, p *parked, detail, why string) error {
+	if err := v.take(r.Context(), handle); err != nil {
+		return err
 	}
 	http.SetCookie(w, v.cookie(handle, "", -1))
-	return v.refuse(w, r, p.Request, saml.Status{Code: saml.StatusResponder, Detail: detail})
+	return &saml.StatusError{Request: p.Request, Why: why, Status: saml.Status{Code: saml.StatusResponder, Detail: detail}}
+}
+
+// take removes the request, so that nobody answers it again.
+func (v *visitor) take(ctx context.Context, handle string) error {
+	if _, err := v.records.Take(ctx, recordKind, handle); err != nil {
+		return goneIfNotFound(err)
+	}
+	return nil
 }

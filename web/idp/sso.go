@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"time"
 
+	"gatehouse"
+	"gatehouse/internal/access"
 	"gatehouse/saml"
 )
 
@@ -88,18 +90,58 @@ func (v *visitor) launch(w http.ResponseWriter, r *http.Request) error {
 	return v.begin(w, r, req)
 }
 
-// begin parks req, or leads to the roles where one has to be chosen first.
-// RelayState is for AWS the console page to open.
+// begin answers req at once where that can be done, and parks it otherwise.
+// For AWS it leads to the roles, one of which has to be chosen first;
+// RelayState is the console page to open then.
 func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request) error {
-	if !saml.IsAWS(req.Provider) {
-		return v.park(w, r, req)
+	if saml.IsAWS(req.Provider) {
+		to := "/"
+		if req.RelayState != "" {
+			to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+		}
+		redirect(w, to)
+		return nil
 	}
-	to := "/"
-	if req.RelayState != "" {
-		to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+	if r.Method != http.MethodGet {
+		return v.park(w, r, req) // a cross-site POST has no session cookie, whoever is signed in
 	}
-	redirect(w, to)
-	return nil
+	session, err := v.pages.Session(r)
+	switch {
+	case err == nil && !req.ForceAuthn:
+		post, err := v.grant(r, req, session)
+		if err != nil {
+			return err
+		}
+		return v.pages.Post(w, r, post)
+	case err != nil && !errors.Is(err, gatehouse.ErrNoSession):
+		return err
+	}
+	return v.park(w, r, req)
+}
+
+// grant has the Broker grant what req asks for. Where nothing may be shown to
+// the person, a refusal becomes a *saml.StatusError.
+func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Session) (access.Post, error) {
+	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{
+		Provider:     req.Provider,
+		Form:         gatehouse.FormPost,
+		InResponseTo: req.ID,
+		ACS:          req.ACS,
+		RelayState:   req.RelayState,
+		IP:           clientIP(r),
+		RequestID:    requestID(r),
+	})
+	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
+		err = errors.New("saml door: granted for another place than was asked for")
+	}
+	if err != nil && req.IsPassive {
+		return access.Post{}, &saml.StatusError{Request: req, Why: err.Error(),
+			Status: saml.Status{Code: saml.StatusResponder, Detail: saml.StatusNoPassive}}
+	}
+	if err != nil {
+		return access.Post{}, err
+	}
+	return access.Post{URL: req.ACS, SAMLResponse: grant.Post.SAMLResponse, RelayState: req.RelayState}, nil
 }
 
 // redirect sends the browser to a path of ours, as a GET.

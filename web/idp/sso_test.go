@@ -123,6 +123,21 @@ func TestParkedRequestIsAnsweredOnceInTimeAndInItsBrowser(t *testing.T) {
 	}
 }
 
+func TestWhoIsSignedInIsSentOnAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.signIn(time.Now())
+	r := w.request(crewjam.HTTPRedirectBinding, nil)
+	w.refusal = gatehouse.ErrNotEntitled
+	if v := w.get(w.redirectURL(r, relayState)); v.status != http.StatusForbidden {
+		t.Errorf("%d %v", v.status, w.problems)
+	}
+	w.refusal = nil
+	w.get(w.redirectURL(r, relayState))
+	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || len(w.records.all) != 0 {
+		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, len(w.records.all))
+	}
+}
+
 func TestFailedGrantLosesNothing(t *testing.T) {
 	w := newWorld(t)
 	r := w.request(crewjam.HTTPRedirectBinding, nil)
