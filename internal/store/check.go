@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"gatehouse"
 )
@@ -65,17 +67,16 @@ func (s *Store) checkPostgres(ctx context.Context) []gatehouse.Finding {
 }
 
 // unverified reports whether a connection over a network would talk to
-// whoever answers.
+// whoever answers: without TLS, or with a mode below verify-full.
 func unverified(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil {
+	cfg, err := pgx.ParseConfig(raw)
+	if err != nil || cfg.Host == "localhost" || strings.HasPrefix(cfg.Host, "/") {
 		return false
 	}
-	switch host := u.Hostname(); {
-	case host == "", host == "localhost", strings.HasPrefix(host, "127."), host == "::1", strings.HasPrefix(host, "/"):
+	if addr, err := netip.ParseAddr(cfg.Host); err == nil && addr.IsLoopback() {
 		return false
 	}
-	return u.Query().Get("sslmode") != "verify-full"
+	return cfg.TLSConfig == nil || cfg.TLSConfig.InsecureSkipVerify
 }
 
 func failure(subject string, err error, fix string) gatehouse.Finding {
