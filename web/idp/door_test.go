@@ -45,6 +45,8 @@ var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
 type world struct {
 	t       *testing.T
 	server  *httptest.Server
+	public  string // its URL as browsers see it
+	acs     string
 	browser *http.Client
 	idp     *saml.IdP
 	sp      *crewjam.ServiceProvider
@@ -52,6 +54,7 @@ type world struct {
 
 	mu       sync.Mutex
 	session  *gatehouse.Session // who is signed in; nil: nobody
+	cookie   string             // what a browser must bring to be signed in; "": nothing
 	asks     []gatehouse.Ask
 	refusal  error // what the Broker says instead of a grant
 	problems []error
@@ -61,26 +64,41 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t}
 	mux := http.NewServeMux()
-	w.server = httptest.NewTLSServer(mux)
-	t.Cleanup(w.server.Close)
+	w := &world{t: t, server: httptest.NewTLSServer(mux), acs: wikiACS}
+	w.public = w.server.URL
+	w.furnish(mux)
 	w.browser = w.newBrowser()
+	return w
+}
+
+// furnish puts the door, and what else browsers come to, on mux.
+func (w *world) furnish(mux *http.ServeMux) {
+	w.t.Helper()
+	w.t.Cleanup(w.server.Close)
 	var err error
 	w.idp, err = saml.New(
-		saml.Config{ServiceProviders: []saml.ServiceProvider{{Name: "Wiki", MetadataFile: wikiMetadata(t)}}},
-		saml.Endpoints{Metadata: w.server.URL + "/saml/metadata", SSO: w.server.URL + "/saml/sso", AWS: []string{"https://signin.aws.amazon.com/saml"}},
+		saml.Config{ServiceProviders: []saml.ServiceProvider{{Name: "Wiki", MetadataFile: w.wikiMetadata()}}},
+		saml.Endpoints{Metadata: w.public + "/saml/metadata", SSO: w.public + "/saml/sso", AWS: []string{"https://signin.aws.amazon.com/saml"}},
 		[]gatehouse.SigningKey{signingKey()}, make([]byte, 32), nil)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.sp = w.serviceProvider()
-	door := New(Config{PublicURL: w.server.URL}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
 	w.records.now = w.now
+	door := New(Config{PublicURL: w.public}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
 	mux.Handle("/saml/", door.Handler(w))
-	mux.HandleFunc("/login", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "sign in: "+r.URL.RawQuery) })
+	mux.HandleFunc("/login", w.login)
 	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
-	return w
+}
+
+// login is the sign-in page: it signs alice in and leads on by a link.
+func (w *world) login(rw http.ResponseWriter, r *http.Request) {
+	if w.cookie != "" {
+		w.signIn(time.Now())
+		http.SetCookie(rw, &http.Cookie{Name: "session", Value: w.cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	}
+	fmt.Fprintf(rw, `<!doctype html><a id="next" href="%s">go on</a>`, html.EscapeString(r.URL.Query().Get("next")))
 }
 
 func (w *world) now() time.Time { return time.Now().Add(w.early) }
@@ -96,15 +114,15 @@ func (w *world) newBrowser() *http.Client {
 	return &c
 }
 
-func wikiMetadata(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "wiki.xml")
+func (w *world) wikiMetadata() string {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "wiki.xml")
 	document := `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + wikiID + `">
 <md:SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
-<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + wikiACS + `" index="0"/>
+<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + w.acs + `" index="0"/>
 </md:SPSSODescriptor></md:EntityDescriptor>`
 	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return path
 }
@@ -116,7 +134,7 @@ func (w *world) serviceProvider() *crewjam.ServiceProvider {
 	if err := xml.Unmarshal(w.idp.Metadata(), &entity); err != nil {
 		w.t.Fatal(err)
 	}
-	acs, _ := url.Parse(wikiACS)
+	acs, _ := url.Parse(w.acs)
 	return &crewjam.ServiceProvider{
 		EntityID: wikiID, AcsURL: *acs, IDPMetadata: &entity, AllowIDPInitiated: true,
 		AuthnNameIDFormat: crewjam.PersistentNameIDFormat,
@@ -125,10 +143,11 @@ func (w *world) serviceProvider() *crewjam.ServiceProvider {
 
 // The pages, the Broker and the store, as far as the door needs them.
 
-func (w *world) Session(*http.Request) (gatehouse.Session, error) {
+func (w *world) Session(r *http.Request) (gatehouse.Session, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.session == nil {
+	c, err := r.Cookie("session")
+	if w.session == nil || (w.cookie != "" && (err != nil || c.Value != w.cookie)) {
 		return gatehouse.Session{}, gatehouse.ErrNoSession
 	}
 	return *w.session, nil
@@ -138,7 +157,8 @@ func (w *world) Post(rw http.ResponseWriter, _ *http.Request, p access.Post) err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.posts = append(w.posts, p)
-	_, err := fmt.Fprintf(rw, `<form method="post" action="%s">`, html.EscapeString(p.URL))
+	_, err := fmt.Fprintf(rw, `<!doctype html><form method="post" action="%s"><input type="hidden" name="SAMLResponse" value="%s"><input type="hidden" name="RelayState" value="%s"><button id="post">Post</button></form>`,
+		html.EscapeString(p.URL), html.EscapeString(string(p.SAMLResponse)), html.EscapeString(p.RelayState))
 	return err
 }
 
@@ -258,7 +278,7 @@ func (w *world) get(target string) visit {
 
 func (w *world) abs(target string) string {
 	if strings.HasPrefix(target, "/") {
-		return w.server.URL + target
+		return w.public + target
 	}
 	return target
 }
@@ -279,7 +299,7 @@ func (w *world) post(target string, form url.Values) visit {
 // request makes an AuthnRequest of the wiki; alter may change it.
 func (w *world) request(binding string, alter func(*crewjam.AuthnRequest)) *crewjam.AuthnRequest {
 	w.t.Helper()
-	r, err := w.sp.MakeAuthenticationRequest(w.server.URL+"/saml/sso", binding, crewjam.HTTPPostBinding)
+	r, err := w.sp.MakeAuthenticationRequest(w.public+"/saml/sso", binding, crewjam.HTTPPostBinding)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestServiceProviderSignsPeopleIn(t *testing.T) {
 	}{
 		{"by redirect", func(w *world, r *crewjam.AuthnRequest) visit { return w.get(w.redirectURL(r, relayState)) }},
 		{"by a cross-site POST", func(w *world, r *crewjam.AuthnRequest) visit {
-			return w.post("/saml/sso", url.Values{"SAMLRequest": {encoded(t, r)}, "RelayState": {relayState}})
+			return w.post("/saml/sso", url.Values{"SAMLRequest": {w.encoded(r)}, "RelayState": {relayState}})
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,11 +59,11 @@ func TestServiceProviderSignsPeopleIn(t *testing.T) {
 	}
 }
 
-func encoded(t *testing.T, r *crewjam.AuthnRequest) string {
-	t.Helper()
+func (w *world) encoded(r *crewjam.AuthnRequest) string {
+	w.t.Helper()
 	document, err := etree.NewDocumentWithRoot(r.Element()).WriteToBytes()
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return base64.StdEncoding.EncodeToString(document)
 }
