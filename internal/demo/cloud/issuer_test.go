@@ -186,6 +186,7 @@ func start(t testing.TB, change ...func(*cloud.Config)) *cloud.Server {
 				{Name: "Narrow", Trust: narrow},
 				{Name: "Elsewhere", Trust: cloud.Trust{Providers: []string{"Other"}}},
 				{Name: "Alone"},
+				{Name: "Anywhere", Trust: cloud.Trust{Providers: []string{"Gatehouse"}}}, // no condition on SAML:aud
 				{Name: "AWSReservedSSO_Admin_0123456789abcdef", Trust: trust},
 			}},
 			{ID: sandbox, Name: "sandbox", Providers: []string{"Gatehouse"}, Roles: []cloud.Role{{Name: "Box", Trust: trust}}},

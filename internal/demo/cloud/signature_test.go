@@ -1,7 +1,12 @@
 package cloud_test
 
 import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -10,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
 
 	"gatehouse/internal/demo/cloud"
 	"gatehouse/internal/outside"
@@ -145,6 +151,16 @@ func TestWrappedSignaturesAreRefused(t *testing.T) {
 			object := sig.CreateElement("ds:Object")
 			move(old, object)
 		}},
+		{"a further assertion in Extensions, of its own ID", false, func(r *etree.Element) {
+			ext := etree.NewElement("samlp:Extensions")
+			ext.AddChild(forged(r, "_evil"))
+			r.InsertChildAt(1, ext)
+		}},
+		{"a further signature in Extensions", false, func(r *etree.Element) {
+			ext := etree.NewElement("samlp:Extensions")
+			ext.AddChild(r.FindElement(".//Signature").Copy())
+			r.InsertChildAt(1, ext)
+		}},
 		{"the same ID on another element", false, func(r *etree.Element) {
 			r.FindElement("./Status").CreateAttr("ID", "_a1")
 		}},
@@ -198,6 +214,106 @@ func TestWrappedSignaturesAreRefused(t *testing.T) {
 				t.Errorf("got %d %s %q, want 400 InvalidIdentityToken", status, code, message)
 			}
 		})
+	}
+}
+
+// shape is how a signature is written by hand: each is mathematically right.
+type shape struct {
+	c14n, uri, digest string
+	transforms        []string
+	canonicalizer     dsig.Canonicalizer
+	references        int
+}
+
+const (
+	exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	enveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+	sha256URI = "http://www.w3.org/2001/04/xmlenc#sha256"
+)
+
+// sign signs the assertion in that shape with the issuer's real key.
+func (h shape) sign(t testing.TB, r *etree.Element) {
+	t.Helper()
+	a := r.FindElement("./Assertion")
+	a.CreateAttr("xmlns:saml", "urn:oasis:names:tc:SAML:2.0:assertion")
+	raw, err := h.canonicalizer.Canonicalize(a.Copy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(raw)
+	digest := sum[:]
+	if strings.HasSuffix(h.digest, "#sha1") {
+		sum := sha1.Sum(raw)
+		digest = sum[:]
+	}
+	var ref strings.Builder
+	fmt.Fprintf(&ref, `<ds:Reference URI="%s"><ds:Transforms>`, h.uri)
+	for _, tr := range h.transforms {
+		fmt.Fprintf(&ref, `<ds:Transform Algorithm="%s"></ds:Transform>`, tr)
+	}
+	fmt.Fprintf(&ref, `</ds:Transforms><ds:DigestMethod Algorithm="%s"></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>`,
+		h.digest, base64.StdEncoding.EncodeToString(digest))
+	info := `<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="` + h.c14n +
+		`"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"></ds:SignatureMethod>` +
+		strings.Repeat(ref.String(), h.references) + `</ds:SignedInfo>`
+	hashed := sha256.Sum256([]byte(info))
+	value, err := rsa.SignPKCS1v15(nil, good().key, crypto.SHA256, hashed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromString(`<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#">` + info + `<ds:SignatureValue>` +
+		base64.StdEncoding.EncodeToString(value) + `</ds:SignatureValue></ds:Signature>`); err != nil {
+		t.Fatal(err)
+	}
+	a.InsertChildAt(1, doc.Root())
+}
+
+// TestOnlyOneShapeOfSignatureIsTaken has signatures that verify, in shapes
+// that saml-core §5.4 does not allow.
+func TestOnlyOneShapeOfSignatureIsTaken(t *testing.T) {
+	s := start(t)
+	exc := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
+	usualShape := func() shape {
+		return shape{c14n: exclusive, uri: "#_a1", digest: sha256URI, transforms: []string{enveloped, exclusive}, canonicalizer: exc, references: 1}
+	}
+	tests := []struct {
+		name string
+		edit func(*shape)
+		ok   bool
+	}{
+		{"the one that is allowed", func(*shape) {}, true},
+		{"a digest by SHA-1", func(h *shape) { h.digest = "http://www.w3.org/2000/09/xmldsig#sha1" }, false},
+		{"a Reference to whatever is around", func(h *shape) { h.uri = "" }, false},
+		{"two References", func(h *shape) { h.references = 2 }, false},
+		{"comments signed too", func(h *shape) { h.transforms[1] += "WithComments" }, false},
+		{"inclusive canonicalization of the content", func(h *shape) {
+			h.transforms[1], h.canonicalizer = "http://www.w3.org/2006/12/xml-c14n11", dsig.MakeC14N11Canonicalizer()
+		}, false},
+		{"canonicalization before the signature is taken out", func(h *shape) { h.transforms = []string{exclusive, enveloped} }, false},
+		{"a transform twice", func(h *shape) { h.transforms = append(h.transforms, exclusive) }, false},
+		{"canonicalization of SignedInfo with comments", func(h *shape) { h.c14n += "WithComments" }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := usualShape()
+			tt.edit(&h)
+			w := usual()
+			w.bare, w.after = true, func(r *etree.Element) { h.sign(t, r) }
+			status, _, message := sent(t, s, w.encoded(t))
+			if (status == 200) != tt.ok || !tt.ok && message != badSignature {
+				t.Errorf("got %d %q, accepted should be %v; why: %s", status, message, tt.ok, last(s).Why)
+			}
+		})
+	}
+}
+
+func TestKeyInfoIsNotLookedAt(t *testing.T) {
+	s := start(t)
+	w := usual()
+	w.signer.cert = other().cert // as after a certificate was renewed over the same key
+	if status, _, message := sent(t, s, w.encoded(t)); status != 200 {
+		t.Errorf("got %d %q, want 200: the key is the provider's; why: %s", status, message, last(s).Why)
 	}
 }
 

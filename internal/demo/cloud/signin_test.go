@@ -224,6 +224,7 @@ func TestDestinations(t *testing.T) {
 		{"a name that ends alike", "https://evilconsole.aws.amazon.com/", ""},
 		{"a name that begins alike", "https://console.aws.amazon.com.evil.example/", ""},
 		{"a user before the host", "https://console.aws.amazon.com@evil.example/", ""},
+		{"a user at the right host", "https://evil@console.aws.amazon.com/", ""},
 		{"a port", "https://console.aws.amazon.com:8443/", ""},
 		{"plain http", "http://console.aws.amazon.com/", ""},
 		{"a script", "javascript:alert(1)", ""},
@@ -271,6 +272,23 @@ func TestSessionEndsAndLeadsBack(t *testing.T) {
 	}
 	if p := newSurfer(t).get(s.URL() + "/console/"); p.status != 403 || strings.Contains(p.html, "portal.example") {
 		t.Errorf("a stranger: %d %s", p.status, p.text)
+	}
+}
+
+func TestCookieIsNewWhenASessionBegins(t *testing.T) {
+	clock := now
+	s := start(t, func(c *cloud.Config) { c.Now = func() time.Time { return clock } })
+	b := newSurfer(t)
+	token := signinToken(t, s, held(t, s, usual()), "SessionDuration", "900")
+	cookie := func(p page) string { return b.Jar.Cookies(p.url)[0].Value }
+	first := cookie(b.get(loginURL(s, token, s3)))
+	clock = now.Add(900 * time.Second)
+	if p := b.get(s.URL() + "/console/"); p.status != 403 {
+		t.Fatalf("still signed in: %d", p.status)
+	}
+	clock = now.Add(899 * time.Second) // the token's time is not over on this clock
+	if second := cookie(b.get(loginURL(s, token, s3))); second == first {
+		t.Error("the next session has the cookie of the one before")
 	}
 }
 
@@ -394,6 +412,22 @@ func TestSeveralRolesGiveAWSsChooser(t *testing.T) {
 	}
 }
 
+// anywhere enters a role without a condition on SAML:aud.
+func anywhere(recipient string) what {
+	w := set(".//SubjectConfirmationData", "Recipient", recipient)
+	w.attributes[0][1] = "arn:aws:iam::111122223333:role/Anywhere," + provider
+	return w
+}
+
+func TestRegionalAndOwnRecipientsEnterTheConsole(t *testing.T) {
+	s := start(t)
+	for _, recipient := range []string{acs, "https://eu-west-1.signin.aws.amazon.com/saml", "https://signin.aws.amazon.com/saml/acs/SAMLSPABC", s.URL() + "/saml"} {
+		if p := newSurfer(t).post(s.URL()+"/saml", url.Values{"SAMLResponse": {anywhere(recipient).encoded(t)}}); p.status != 200 {
+			t.Errorf("%s: %d %s, want 200", recipient, p.status, p.text)
+		}
+	}
+}
+
 func TestPostedResponsesThatAreRefused(t *testing.T) {
 	s := start(t)
 	sts := func(text, status, code string) string {
@@ -413,7 +447,7 @@ func TestPostedResponsesThatAreRefused(t *testing.T) {
 		{"row 9", what{signer: other(), attributes: usual().attributes}, nil, badSignature},
 		{"row 16", without("RoleSessionName"), nil, sts("RoleSessionName is required in AuthnResponse", "400", "InvalidIdentityToken")},
 		{"row 20", removed(".//NameID"), nil, sts(notAuthorized, "403", "AccessDenied")},
-		{"a Recipient that is no sign-in page", set(".//SubjectConfirmationData", "Recipient", "https://signin.aws.amazon.com.evil.example/saml"), nil, "(Service: AWSSecurityTokenService;"},
+		{"a Recipient that is no sign-in page, though the role would take it", anywhere("https://signin.aws.amazon.com.evil.example/saml"), nil, "The Recipient is not an AWS sign-in URL"},
 		{"a RelayState elsewhere", usual(), url.Values{"RelayState": {"https://evil.example/"}}, "Invalid RelayState parameter"},
 	}
 	for _, tt := range tests {

@@ -2,10 +2,12 @@ package cloud_test
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -159,6 +161,64 @@ func TestSignedRequests(t *testing.T) {
 			status, code, message := send(t, req)
 			if code != tt.code || (status == 200) != (tt.code == "") {
 				t.Errorf("got %d %s %q, want %q; why: %s", status, code, message, tt.code, last(s).Why)
+			}
+		})
+	}
+}
+
+// handMade signs without the SDK, which would not leave anything out.
+func handMade(t testing.TB, s *cloud.Server, k awssdk.Credentials, scopeDate string, names ...string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/", strings.NewReader(whoami))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"host": req.Host, "x-amz-date": "20261121T060000Z", "x-amz-security-token": k.SessionToken,
+		"content-type": "application/x-www-form-urlencoded"}
+	var canonical strings.Builder
+	canonical.WriteString("POST\n/\n\n")
+	for _, n := range names {
+		canonical.WriteString(n + ":" + values[n] + "\n")
+	}
+	for n, v := range values {
+		req.Header.Set(n, v)
+	}
+	list := strings.Join(names, ";")
+	body := sha256.Sum256([]byte(whoami))
+	fmt.Fprintf(&canonical, "\n%s\n%x", list, body)
+	hashed := sha256.Sum256([]byte(canonical.String()))
+	scope := scopeDate + "/eu-west-1/sts/aws4_request"
+	key := []byte("AWS4" + k.SecretAccessKey)
+	for _, part := range append(strings.Split(scope, "/"), fmt.Sprintf("AWS4-HMAC-SHA256\n20261121T060000Z\n%s\n%x", scope, hashed)) {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	req.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x", k.AccessKeyID, scope, list, key))
+	return req
+}
+
+// TestRightSignaturesOverTooLittle are signatures that match, and do not
+// cover what they must.
+func TestRightSignaturesOverTooLittle(t *testing.T) {
+	s := start(t)
+	k := held(t, s, usual())
+	tests := []struct {
+		name, date string
+		headers    []string
+		want       string
+	}{
+		{"all that must be", "20261121", []string{"host", "x-amz-date", "x-amz-security-token"}, ""},
+		{"without the host", "20261121", []string{"x-amz-date", "x-amz-security-token"}, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."},
+		{"without the date", "20261121", []string{"host", "x-amz-security-token"}, "There were headers present in the request which were not signed: x-amz-date"},
+		{"without the token", "20261121", []string{"host", "x-amz-date"}, "There were headers present in the request which were not signed: x-amz-security-token"},
+		{"with a header that is not sent", "20261121", []string{"host", "x-amz-date", "x-amz-security-token", "x-amz-target"}, "A header in SignedHeaders is not in the request: x-amz-target"},
+		{"with yesterday's key", "20261120", []string{"host", "x-amz-date", "x-amz-security-token"}, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if status, _, message := send(t, handMade(t, s, k, tt.date, tt.headers...)); message != tt.want {
+				t.Errorf("got %d %q, want %q", status, message, tt.want)
 			}
 		})
 	}

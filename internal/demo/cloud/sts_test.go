@@ -119,5 +119,8 @@ func answer(t testing.TB, resp *http.Response) (int, string, string) {
 	if resp.StatusCode >= 400 && (e.RequestID == "" || e.RequestID != resp.Header.Get("x-amzn-RequestId")) {
 		t.Errorf("request id %q in the body, %q in the header", e.RequestID, resp.Header.Get("x-amzn-RequestId"))
 	}
-	return resp.StatusCode, e.Code, strings.ReplaceAll(e.Message, e.RequestID, "UUID")
+	if e.RequestID != "" {
+		e.Message = strings.ReplaceAll(e.Message, e.RequestID, "UUID")
+	}
+	return resp.StatusCode, e.Code, e.Message
 }
