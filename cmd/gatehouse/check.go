@@ -94,8 +94,7 @@ func checkStore(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	if err != nil {
 		return append(list, broken("saml", err))
 	}
-	_ = p
-	return list
+	return append(list, p.Check(ctx)...)
 }
 
 func broken(subject string, err error) gatehouse.Finding {
