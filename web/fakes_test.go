@@ -124,6 +124,7 @@ type fakeBroker struct {
 	signInErr, refreshErr, grantErr, signOutErr error
 	lower                                       time.Duration // what the role allows; zero: what was asked
 	post                                        *access.Post
+	consoleURL                                  gatehouse.Secret // empty: one of AWS
 
 	attempts []access.Attempt
 	asks     []gatehouse.Ask
@@ -181,6 +182,9 @@ func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.A
 		SessionToken: "IQoJb3JpZ2luX2VjEXAMPLE" + gatehouse.Secret(strings.Repeat("Tok3n/+", 60)), Expires: f.now().Add(lasts), Lasts: lasts,
 		AssumedRoleARN: "arn:aws:sts::" + a.Account + ":assumed-role/" + e.Role.Name + "/alice"}
 	if a.Form == gatehouse.FormConsole {
+		g.ConsoleURL = f.consoleURL
+	}
+	if a.Form == gatehouse.FormConsole && f.consoleURL == "" {
 		g.ConsoleURL = "https://signin.aws.amazon.com/federation?Action=login&SigninToken=t0k%2Ben&Destination=https%3A%2F%2Fconsole.aws.amazon.com%2F"
 	}
 	return g, nil

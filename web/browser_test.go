@@ -1,0 +1,239 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+	"gatehouse/internal/outside"
+)
+
+// browser is Chromium with one window on a portal of our own.
+type browser struct {
+	t      *testing.T
+	ctx    context.Context
+	origin string
+	house  *house
+
+	mu     sync.Mutex
+	errors []string // what the console said: a CSP violation, an exception
+}
+
+// openBrowser starts a portal with roles on loopback and a Chromium beside it.
+func openBrowser(t *testing.T, roles []gatehouse.Entitlement) *browser {
+	t.Helper()
+	program := outside.Program(t, "chromium", "chromium")
+	front := httptest.NewUnstartedServer(nil)
+	b := &browser{t: t, origin: "http://" + front.Listener.Addr().String()}
+	b.house = newHouse(t, func(c *Config, d *Deps) { c.PublicURL, d.Now = b.origin, time.Now })
+	b.house.records.now, b.house.broker.now = time.Now, time.Now
+	b.house.broker.entitlements = roles
+	front.Config.Handler = b.house.server.Handler()
+	front.Start()
+	t.Cleanup(front.Close)
+
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.UserDataDir(t.TempDir()))
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(stop)
+	ctx, stop := chromedp.NewContext(alloc, chromedp.WithListener(b.listen))
+	t.Cleanup(stop)
+	b.ctx = ctx
+	// The first action starts the browser, which must outlive it: no deadline.
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.origin+"/login")); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.SendKeys("#username", "alice"), chromedp.SendKeys("#password", "correct horse\r"), chromedp.WaitVisible("header.top"))
+	return b
+}
+
+// listen notes what a person would see in the console. The events' types are
+// in a module of chromedp's own, which is none of our dependencies.
+func (b *browser) listen(ev any) {
+	kind := fmt.Sprintf("%T", ev)
+	if !strings.HasSuffix(kind, ".EventExceptionThrown") && !strings.HasSuffix(kind, ".EventEntryAdded") {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	raw, _ := json.Marshal(ev)
+	if text := string(raw); !strings.Contains(text, `"level":"verbose"`) && !strings.Contains(text, `"level":"info"`) {
+		b.errors = append(b.errors, text)
+	}
+}
+
+// newTab goes on in another tab: the one before may be behind what it opened,
+// where nobody can click.
+func (b *browser) newTab() {
+	b.t.Helper()
+	ctx, stop := chromedp.NewContext(b.ctx, chromedp.WithListener(b.listen))
+	b.t.Cleanup(stop)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		b.t.Fatal(err)
+	}
+	b.ctx = ctx
+}
+
+// quiet fails the test if the console said anything: a violation of the CSP,
+// an exception, an asset that is not there.
+func (b *browser) quiet() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.errors {
+		b.t.Errorf("console: %s", e)
+	}
+}
+
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// eval is the value of a JavaScript expression, as text.
+func (b *browser) eval(expression string) string {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits for a JavaScript condition.
+func (b *browser) until(condition string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](condition)); err != nil {
+		b.t.Fatalf("never came true: %s: %v", condition, err)
+	}
+}
+
+// press has an element see a key.
+func (b *browser) press(selector, key string) {
+	b.t.Helper()
+	b.eval(fmt.Sprintf(`document.querySelector(%q).dispatchEvent(new KeyboardEvent("keydown", {key: %q, bubbles: true, cancelable: true}))`, selector, key))
+}
+
+func (b *browser) want(expression, want string) {
+	b.t.Helper()
+	if got := b.eval(expression); got != want {
+		b.t.Errorf("%s = %q, want %q", expression, got, want)
+	}
+}
+
+const visibleRoles = `[...document.querySelectorAll(".pair")].filter(p => p.checkVisibility()).length`
+
+func TestPortalInABrowser(t *testing.T) {
+	b := openBrowser(t, manyRoles(300))
+	b.want(visibleRoles, "300")
+	b.want(`/^Good (morning|afternoon|evening), Alice$/.test(document.querySelector("h1").textContent)`, "true")
+	b.want(`/^([A-Z]\S+ )?\d\d:\d\d$/.test(document.querySelector("time").textContent)`, "true")
+
+	b.press("body", "/")
+	b.want(`document.activeElement.name`, "q")
+	b.do(chromedp.SendKeys(".search input", "TEAM 100000000007 admin"))
+	b.want(visibleRoles, "1")
+	b.want(`document.querySelector("[data-found]").textContent`, "1 account, 1 role match.")
+	b.do(chromedp.SendKeys(".search input", "\r"))
+	b.want(`document.activeElement.formAction`, b.origin+"/roles/100000000007/Admin")
+	b.do(chromedp.SendKeys(".search input", "zzz"))
+	b.want(visibleRoles, "0")
+	b.want(`document.querySelector("[data-nothing]").checkVisibility()`, "true")
+	b.do(chromedp.SendKeys(".search input", "\u001b"))
+	b.want(visibleRoles, "300")
+
+	b.do(chromedp.Click(".menu summary"), chromedp.Click("h1"))
+	b.want(`document.querySelector(".menu").open`, "false")
+	b.do(chromedp.Click(".menu summary"), chromedp.Click(".menu button"), chromedp.WaitVisible("#username"))
+	b.do(chromedp.NavigateBack())
+	b.until(`location.pathname === "/login"`)
+	b.quiet()
+}
+
+func TestCredentialsInABrowser(t *testing.T) {
+	b := openBrowser(t, manyRoles(3))
+	page := b.origin + "/roles/100000000000/ReadOnly"
+	b.do(chromedp.Navigate(page), chromedp.Click("[data-get]"), chromedp.WaitVisible("[data-text]"))
+	const text = `document.querySelector("[data-text]").textContent`
+	b.want(text+`.includes("ASIAQ3EGXAMPLE7KWZ2M") && `+text+`.includes("••••")`, "true")
+	b.want(text+`.includes("wJalrXUtnFEMI") || `+text+`.includes("IQoJ")`, "false")
+	b.want(`/^(1:00:00|59:\d\d)$/.test(document.querySelector("[data-left]").textContent)`, "true")
+
+	b.do(chromedp.Click("[data-show]"))
+	b.want(text+`.includes("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")`, "true")
+	b.do(chromedp.Click("#tab-fish"))
+	b.want(text+`.includes("set -gx AWS_SECRET_ACCESS_KEY")`, "true")
+	b.press("#tab-fish", "ArrowRight")
+	b.want(`document.activeElement.id + " " + `+text+`.includes("$Env:AWS_SECRET_ACCESS_KEY")`, "tab-powershell true")
+	if n := len(b.house.broker.asks); n != 1 {
+		t.Errorf("%d hand-outs for one click, want 1", n)
+	}
+	// Keys sent by protocol reach the field even when the page declines them,
+	// so those that it does decline are sent as events.
+	b.press("#profile", "Enter")
+	b.until(`document.querySelector("[data-show]").textContent === "Show"`)
+	if n := len(b.house.broker.asks); n != 2 {
+		t.Errorf("%d hand-outs after Enter, want 2", n)
+	}
+	b.house.broker.grantErr = &gatehouse.Refusal{Service: "STS", Code: "AccessDenied", Cause: "<b>The role</b> says no.", Cure: "Run it."}
+	b.do(chromedp.Click("[data-get]"), chromedp.WaitVisible("[data-problem]"))
+	b.want(`document.querySelector("[data-problem]").textContent.includes("<b>The role</b> says no.")`, "true")
+
+	b.do(chromedp.Navigate(page))
+	b.want(`document.querySelector("[role=tab][aria-selected=true]").id === "tab-bash"`, "false")
+}
+
+// Leaving works where a redirect would silently do nothing: the form's page
+// has form-action 'self', and the other side is another site.
+func TestLeavingInABrowser(t *testing.T) {
+	b := openBrowser(t, manyRoles(3))
+	type arrival struct{ path, referer, saml string }
+	arrived := make(chan arrival, 4)
+	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/favicon.ico" {
+			arrived <- arrival{r.URL.RequestURI(), r.Referer(), r.PostFormValue("SAMLResponse")}
+		}
+	}))
+	t.Cleanup(aws.Close)
+	away := strings.Replace(aws.URL, "127.0.0.1", "localhost", 1)
+	b.house.broker.consoleURL = gatehouse.Secret(away + "/federation?Action=login&SigninToken=a%2Bb")
+	b.house.broker.post = &access.Post{URL: away + "/saml", SAMLResponse: "UEhO+/=="}
+	for _, tt := range []struct {
+		page, button string
+		want         arrival
+	}{
+		{"/", ".pair.first button", arrival{"/federation?Action=login&SigninToken=a%2Bb", "", ""}},
+		{"/roles/100000000000/Admin", ".actions button", arrival{"/federation?Action=login&SigninToken=a%2Bb", "", ""}},
+		{"/roles/100000000000/Admin", "button[value=post]", arrival{"/saml", "", "UEhO+/=="}},
+	} {
+		b.newTab()
+		b.do(chromedp.Navigate(b.origin + tt.page))
+		b.eval(`document.querySelectorAll("details.more").forEach(d => d.open = true)`)
+		b.do(chromedp.Click(tt.button))
+		select {
+		case got := <-arrived:
+			if got != tt.want {
+				t.Errorf("%s on %s arrived as %+v, want %+v", tt.button, tt.page, got, tt.want)
+			}
+		case <-time.After(15 * time.Second):
+			t.Errorf("%s on %s led nowhere", tt.button, tt.page)
+		}
+	}
+	b.quiet()
+}
