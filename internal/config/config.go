@@ -57,14 +57,16 @@ func Load(path string) (*Config, error) {
 func Parse(path string, data []byte) (*Config, error) {
 	var c Config
 	d := &decoder{env: os.LookupEnv}
-	d.decode(data, &c)
+	if !d.decode(data, &c) {
+		return nil, d.report(path)
+	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	d.files(reflect.ValueOf(&c).Elem(), "", dir)
 	c.setDefaults()
-	d.faults = append(d.faults, c.validate()...)
+	d.judge(c.validate())
 	c.load(d)
 	if len(d.faults) > 0 {
 		return nil, d.report(path)
@@ -83,7 +85,9 @@ func (c *Config) setDefaults() {
 	c.Web.SetDefaults()
 	c.Store.SetDefaults()
 	c.SAML.SetDefaults()
-	c.SAML.EntityID = cmp.Or(c.SAML.EntityID, strings.TrimSuffix(c.Web.PublicURL, "/")+"/saml/metadata")
+	if c.Web.PublicURL != "" { // without it there is fault enough
+		c.SAML.EntityID = cmp.Or(c.SAML.EntityID, strings.TrimSuffix(c.Web.PublicURL, "/")+"/saml/metadata")
+	}
 	c.AWS.SetDefaults()
 	c.Access.SetDefaults()
 	c.Audit.SetDefaults()
@@ -161,7 +165,7 @@ func (c *Config) load(d *decoder) {
 	}
 	policy, faults := access.NewPolicy(c.Access, accounts, directories, providers)
 	c.Policy = policy
-	d.faults = append(d.faults, faults...)
+	d.judge(faults)
 }
 
 // Faults is everything that is wrong with a configuration file.

@@ -1,12 +1,17 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -21,22 +26,70 @@ import (
 type decoder struct {
 	lines  map[string]int // key path -> line
 	faults []gatehouse.Fault
+	lost   map[string]bool // key paths whose value could not be had
 	env    func(string) (string, bool)
 }
 
-// decode fills into from data.
-func (d *decoder) decode(data []byte, into any) {
-	d.lines = map[string]int{}
-	file, err := parser.ParseBytes(data, 0)
+// decode fills into from data. Where it returns false the file as a whole is
+// unreadable, and there is nothing to say about its keys.
+func (d *decoder) decode(data []byte, into any) bool {
+	d.lines, d.lost = map[string]int{}, map[string]bool{}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows editors begin files with it
+	if line, what := illegible(data); what != "" {
+		d.lines[""] = line
+		d.fault("", "%s", what)
+		return false
+	}
+	// Keys that are given twice are reported by structure, with all the other faults.
+	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err)
-		return
+		return false
 	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		d.fault("", "must be one YAML document that is not empty")
-		return
+	bodies := slices.DeleteFunc(file.Docs, func(doc *ast.DocumentNode) bool { return doc.Body == nil || doc.Body.Type() == ast.NullType })
+	switch {
+	case len(bodies) == 0:
+		d.fault("", "is empty; deploy/gatehouse.yaml shows every key")
+		return false
+	case len(bodies) > 1:
+		d.lines[""] = bodies[1].Body.GetToken().Position.Line
+		d.fault("", "begins a second YAML document here; keep one")
+		return false
 	}
-	d.value(file.Docs[0].Body, "", reflect.ValueOf(into).Elem())
+	d.value(bodies[0].Body, "", reflect.ValueOf(into).Elem())
+	return !d.lost[""]
+}
+
+// What is larger than these is not a configuration. The YAML parser takes
+// quadratic time on nesting, which needs long lines or many brackets.
+const (
+	longestFile = 1 << 20
+	longestLine = 16 << 10
+	deepest     = 100
+)
+
+// illegible says on which line the file is no text that the parser should see.
+func illegible(data []byte) (line int, what string) {
+	if len(data) > longestFile {
+		return 1, fmt.Sprintf("is larger than %d bytes; hundreds of accounts belong into aws.accounts_file", longestFile)
+	}
+	depth := 0
+	for text := range bytes.Lines(data) {
+		line++
+		switch {
+		case len(text) > longestLine:
+			return line, fmt.Sprintf("has a line of more than %d bytes", longestLine)
+		case !utf8.Valid(text):
+			return line, "is not UTF-8"
+		case bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) }):
+			return line, "holds a control character"
+		}
+		depth += bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) - bytes.Count(text, []byte("]")) - bytes.Count(text, []byte("}"))
+		if depth > deepest {
+			return line, fmt.Sprintf("opens more than %d brackets that it does not close", deepest)
+		}
+	}
+	return 0, ""
 }
 
 var position = regexp.MustCompile(`\[(\d+):\d+\]\s*`)
@@ -53,15 +106,50 @@ func (d *decoder) syntax(err error) {
 	d.fault("", "is not YAML: %s", first)
 }
 
+// fault reports that the value at key cannot be had.
 func (d *decoder) fault(key, format string, args ...any) {
 	d.faults = append(d.faults, gatehouse.Fault{Key: key, What: fmt.Sprintf(format, args...)})
+	d.lost[key] = true
 }
+
+// judge adds what the rooms found, but for what only follows from a value
+// that could not be had: "is missing", where the line has a mistake.
+func (d *decoder) judge(found []gatehouse.Fault) {
+	for _, f := range found {
+		if !d.follows(f.Key) {
+			d.faults = append(d.faults, f)
+		}
+	}
+}
+
+// follows reports whether key's value, or a part of it, was lost.
+func (d *decoder) follows(key string) bool {
+	for up := key; up != ""; up = parent(up) {
+		if d.lost[up] {
+			return true
+		}
+	}
+	for lost := range d.lost {
+		if key != "" && len(lost) > len(key) && strings.HasPrefix(lost, key) && strings.ContainsRune(".[", rune(lost[len(key)])) {
+			return true
+		}
+	}
+	return false
+}
+
+// parent is the key around key; empty for a top-level one.
+func parent(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
 
 var durationType = reflect.TypeFor[time.Duration]()
 
 // value fills v from n, which stands at path.
 func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 	n = unwrap(n)
+	if alias, ok := n.(*ast.AliasNode); ok {
+		d.lines[path] = alias.GetToken().Position.Line
+		d.fault(path, "is an alias (%s), which is not read here: write the value out", alias.String())
+		return
+	}
 	if _, seen := d.lines[path]; !seen {
 		d.lines[path] = n.GetToken().Position.Line
 	}
@@ -85,7 +173,7 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
-// unwrap looks through anchors and tags. Aliases stay: nothing here needs them.
+// unwrap looks through anchors and tags.
 func unwrap(n ast.Node) ast.Node {
 	for {
 		switch w := n.(type) {
@@ -123,6 +211,8 @@ func (d *decoder) structure(n ast.Node, path string, v reflect.Value) {
 		switch {
 		case seen[key]:
 			d.fault(at, "is given twice")
+		case p.Key.IsMergeKey():
+			d.fault(at, "merges another mapping, which is not done here: write the keys out")
 		case !known:
 			d.fault(at, "is not a key of Gatehouse's%s", suggestion(key, fields))
 		default:
@@ -165,7 +255,7 @@ func suggestion(key string, fields map[string]reflect.Value) string {
 	flat := func(s string) string {
 		return strings.TrimSuffix(strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)), "s")
 	}
-	for name := range fields {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if flat(name) == flat(key) {
 			return fmt.Sprintf("; did you mean %s?", name)
 		}
@@ -215,14 +305,26 @@ func (d *decoder) duration(n ast.Node, path string, v reflect.Value) {
 }
 
 func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
-	if v.Kind() == reflect.String {
-		if text, ok := d.text(n, path); ok {
-			v.SetString(text)
-		}
+	text, ok := d.text(n, path)
+	if !ok {
 		return
 	}
-	if err := yaml.NodeToValue(n, v.Addr().Interface()); err != nil {
-		d.fault(path, "must be %s", map[reflect.Kind]string{reflect.Bool: "true or false", reflect.Int: "a whole number"}[v.Kind()])
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			d.fault(path, "must be true or false")
+		}
+		v.SetBool(text == "true")
+	case reflect.Int:
+		number, err := strconv.Atoi(text)
+		if err != nil {
+			d.fault(path, "must be a whole number")
+		}
+		v.SetInt(int64(number))
+	default:
+		panic("config: " + path + " is of a kind that no file can fill: " + v.Type().String())
 	}
 }
 
@@ -256,16 +358,12 @@ func (d *decoder) text(n ast.Node, path string) (string, bool) {
 // line finds where a key stands; a key that was left out stands where the
 // nearest one around it does.
 func (d *decoder) line(key string) int {
-	for {
+	for ; key != ""; key = parent(key) {
 		if line, ok := d.lines[key]; ok {
 			return line
 		}
-		cut := strings.LastIndexAny(key, ".[")
-		if cut < 0 {
-			return max(d.lines[""], 1)
-		}
-		key = key[:cut]
 	}
+	return max(d.lines[""], 1)
 }
 
 // files makes the paths in v absolute, seen from dir, and reads secrets from
@@ -324,11 +422,14 @@ func (d *decoder) secrets(fields map[string]reflect.Value, path string) {
 		text, err := ReadSecret(source.String())
 		if err != nil {
 			d.fault(at, "%v", err)
+			d.lost[join(path, name)] = true
 			continue
 		}
 		field.SetString(strings.TrimRight(string(text), "\r\n"))
 	}
 }
+
+const longestSecret = 64 << 10
 
 // ReadSecret reads a file that must not be everybody's to read.
 func ReadSecret(path string) ([]byte, error) {
@@ -336,14 +437,19 @@ func ReadSecret(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
-	if info.Mode().Perm()&0o007 != 0 {
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path) // a device or a FIFO might never end
+	case info.Mode().Perm()&0o007 != 0:
 		return nil, fmt.Errorf("%s is open to everybody on the machine: chmod 600 it", path)
+	case info.Size() > longestSecret:
+		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, longestSecret)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
-	if len(strings.TrimSpace(string(text))) == 0 {
+	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%s is empty", path)
 	}
 	return text, nil

@@ -1,0 +1,328 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// least is a file that is good and says as little as it may.
+const least = `public_url: http://localhost:8080
+store: sqlite:///tmp/gatehouse.db
+secret_files: [secret.key]
+directories:
+  - {name: corp, type: openldap, urls: ["ldaps://dc1.example.com"], base_dn: "DC=corp", bind_dn: "CN=gatehouse,DC=corp", bind_password_file: bind.pw}
+`
+
+// folder is a folder with the files that configurations of these tests name.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, file := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{
+		"secret.key": {strings.Repeat("s", 32), 0o600}, "bind.pw": {"correct horse\n", 0o640}, "good.pw": {"x", 0o600},
+		"open.key": {strings.Repeat("s", 32), 0o644}, "empty.key": {"\n", 0o600},
+		"accounts.csv": {"id,name\n777788889999,Web shop\n", 0o644},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(file.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), file.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// parse reads text as dir's gatehouse.yaml.
+func parse(dir, text string) (*Config, error) {
+	return Parse(filepath.Join(dir, "gatehouse.yaml"), []byte(text))
+}
+
+// faultsIn are the lines of the error, without the file's name.
+func faultsIn(t testing.TB, err error) []string {
+	t.Helper()
+	var f *Faults
+	if !errors.As(err, &f) {
+		t.Fatalf("error = %v (%T), want *Faults", err, err)
+	}
+	var lines []string
+	for _, fault := range f.Faults {
+		lines = append(lines, fmt.Sprintf("%d: %s %s", fault.Line, fault.Key, fault.What))
+	}
+	return lines
+}
+
+func TestALotOfFaultsAreReportedAtOnceInTheOrderOfTheFile(t *testing.T) {
+	dir := folder(t)
+	text, err := os.ReadFile("testdata/faults.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parse(dir, string(text))
+	if err == nil {
+		t.Fatal("a file full of faults was accepted")
+	}
+	got := strings.ReplaceAll(err.Error(), dir+"/", "") + "\n"
+	const golden = "testdata/faults.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+func TestFaultsAreTheSameEveryTime(t *testing.T) {
+	dir := folder(t)
+	text, err := os.ReadFile("testdata/faults.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := parse(dir, string(text))
+	for range 20 {
+		if _, again := parse(dir, string(text)); again.Error() != first.Error() {
+			t.Fatalf("two readings differ:\n%s", cmp.Diff(first.Error(), again.Error()))
+		}
+	}
+}
+
+func TestOneFault(t *testing.T) {
+	t.Setenv("GATEHOUSE_TEST_EMPTY", "")
+	tests := []struct {
+		name string
+		add  string // to a file that is good
+		want []string
+	}{
+		{"an unknown key is refused", "colour: blue\n", []string{"6: colour is not a key of Gatehouse's"}},
+		{"a key with another spelling is named", "trustedProxies: []\n", []string{"6: trustedProxies is not a key of Gatehouse's; did you mean trusted_proxies?"}},
+		{"a key given twice is one fault, not the end", "listen: ':1'\nlisten: ':2'\n", []string{"7: listen is given twice"}},
+		{"a key given twice in flow style", "portal: {name: A, name: B}\n", []string{"6: portal.name is given twice"}},
+		{"an account given twice", "aws:\n  accounts:\n    \"111122223333\": {name: A}\n    111122223333: {name: B}\n", []string{"9: aws.accounts.111122223333 is given twice"}},
+		{"a list where a text belongs", "listen: [':1']\n", []string{"6: listen must be a text"}},
+		{"a text where a list belongs", "trusted_proxies: 10.0.0.0/8\n", []string{"6: trusted_proxies must be a list"}},
+		{"a text where a mapping belongs", "session: 1h\n", []string{"6: session must be a mapping of keys to values"}},
+		{"a word where a number belongs", "throttle: {failures: four}\n", []string{"6: throttle.failures must be a whole number"}},
+		{"a fraction where a whole number belongs", "throttle: {failures: 4.5}\n", []string{"6: throttle.failures must be a whole number"}},
+		{"a number that is too large", "throttle: {failures: 99999999999999999999}\n", []string{"6: throttle.failures must be a whole number"}},
+		{"a number alone is no duration", "session:\n  idle: 90\n", []string{`7: session.idle "90" is not a duration such as 90s, 15m or 4h`}},
+		{"a duration in days", "session: {max: 1d}\n", []string{`6: session.max "1d" is not a duration such as 90s, 15m or 4h`}},
+		{"a negative duration", "session: {max: -1h}\n", []string{`6: session.max "-1h" is not a duration such as 90s, 15m or 4h`}},
+		{"an alias", "tls: &files {cert_file: a, key_file: b}\nsession: *files\n", []string{"7: session is an alias (*files), which is not read here: write the value out"}},
+		{"a merge key", "portal:\n  <<: {name: Other}\n", []string{"7: portal.<< merges another mapping, which is not done here: write the keys out"}},
+		{"an environment variable that is not set", "portal: {name: '${GATEHOUSE_TEST_UNSET}'}\n", []string{"6: portal.name needs the environment variable GATEHOUSE_TEST_UNSET, which is not set"}},
+		{"what follows from a lost value is not reported too", "access: {rules: [{groups: [CN=Staff], roles: 'arn:aws:iam::111122223333:role/Dev'}]}\n", []string{"6: access.rules[0].roles must be a list"}},
+		{"an environment variable that is empty is a value", "portal: {notice: '${GATEHOUSE_TEST_EMPTY}'}\n", nil},
+		{"a null is as if left out", "portal: {name: ~}\nlisten:\n", nil},
+		{"an anchor that nobody uses", "portal: &p {name: A}\n", nil},
+	}
+	dir := folder(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(dir, least+tt.add)
+			if tt.want == nil {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			if diff := cmp.Diff(tt.want, faultsIn(t, err)); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAFileThatCannotBeReadIsOneFault(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"nothing", "", "0:  is empty; deploy/gatehouse.yaml shows every key"},
+		{"only a comment", "# later\n", "0:  is empty; deploy/gatehouse.yaml shows every key"},
+		{"only a separator", "---\n", "0:  is empty; deploy/gatehouse.yaml shows every key"},
+		{"a null", "~\n", "0:  is empty; deploy/gatehouse.yaml shows every key"},
+		{"a word", "hello\n", "1:  must be a mapping of keys to values"},
+		{"two documents", least + "---\nlisten: ':1'\n", "7:  begins a second YAML document here; keep one"},
+		{"a tab", "session:\n\tidle: 1h\n", "2:  is not YAML: found character '\t' that cannot start any token"},
+		{"a bracket left open", "session: {idle: 1h\nlisten: x\n", "2:  is not YAML: ',' or '}' must be specified"},
+		{"Latin-1", "portal:\n  name: Z\xfcrich\n", "2:  is not UTF-8"},
+		{"UTF-16", "l\x00i\x00s\x00", "1:  holds a control character"},
+		{"a NUL", "a: 1\nlisten: a\x00b\n", "2:  holds a control character"},
+		{"a megabyte of brackets", strings.Repeat("[", 1<<20), "1:  has a line of more than 16384 bytes"},
+		{"a million brackets on as many lines", strings.Repeat("[\n", 1<<19), "101:  opens more than 100 brackets that it does not close"},
+		{"a megabyte of dashes", strings.Repeat(strings.Repeat("- ", 500)+"\n", 1000), "1:  must be a mapping of keys to values"},
+		{"more than a megabyte", "#" + strings.Repeat("\n", 1<<20), "1:  is larger than 1048576 bytes; hundreds of accounts belong into aws.accounts_file"},
+	}
+	dir := folder(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			began := time.Now()
+			_, err := parse(dir, tt.text)
+			if diff := cmp.Diff([]string{tt.want}, faultsIn(t, err)); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestGarbageIsRefusedSoon(t *testing.T) {
+	garbage := make([]byte, 1<<20)
+	seed := uint32(1)
+	for i := range garbage {
+		seed = seed*1664525 + 1013904223
+		garbage[i] = byte(seed >> 24)
+	}
+	if _, err := parse(t.TempDir(), string(garbage)); len(faultsIn(t, err)) != 1 {
+		t.Errorf("faults = %v, want one", err)
+	}
+}
+
+func TestSecretsComeFromFilesThatAreNotEverybodys(t *testing.T) {
+	dir := folder(t)
+	with := func(from, to string) string { return strings.Replace(least, from, to, 1) }
+	tests := []struct{ name, text, want string }{
+		{"missing", with("bind.pw", "no.pw"), "5: directories[0].bind_password_file cannot be read: stat DIR/no.pw: no such file or directory"},
+		{"empty", with("bind.pw", "empty.key"), "5: directories[0].bind_password_file DIR/empty.key is empty"},
+		{"world-readable", with("bind.pw", "open.key"), "5: directories[0].bind_password_file DIR/open.key is open to everybody on the machine: chmod 600 it"},
+		{"a folder", with("bind.pw", "."), "5: directories[0].bind_password_file DIR is not a file"},
+		{"a device without an end", with("bind.pw", "/dev/zero"), "5: directories[0].bind_password_file /dev/zero is not a file"},
+		{"both ways", with("bind_password_file", "bind_password: x, bind_password_file"), "5: directories[0].bind_password_file and bind_password are both given: keep one"},
+		{"a sealing secret is missing", with("secret.key", "no.key"), "3: secret_files[0] cannot be read: stat DIR/no.key: no such file or directory"},
+		{"a sealing secret is everybody's", with("secret.key", "open.key"), "3: secret_files[0] DIR/open.key is open to everybody on the machine: chmod 600 it"},
+		{"there is no sealing secret", with("secret_files: [secret.key]", "secret_files: []"),
+			"3: secret_files is missing; name a file of at least 32 random bytes (head -c 32 /dev/urandom > secret.key)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(dir, tt.text)
+			got := faultsIn(t, err)
+			for i := range got {
+				got[i] = strings.ReplaceAll(got[i], dir, "DIR")
+			}
+			if diff := cmp.Diff([]string{tt.want}, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValuesArriveAsTheyWereMeant(t *testing.T) {
+	dir := folder(t)
+	t.Setenv("GATEHOUSE_TEST_PASSWORD", "pass: word #1")
+	c, err := parse(dir, `public_url: https://aws.corp.example.com
+store: sqlite:///tmp/gatehouse.db
+secret_files: [secret.key]
+directories:
+  - {name: corp, type: openldap, urls: ["ldaps://a"], base_dn: DC=a, bind_dn: CN=g, bind_password_file: bind.pw, ca_file: ca/corp.pem}
+  - {name: lab, type: openldap, urls: ["ldaps://b"], base_dn: DC=b, bind_dn: CN=g, bind_password: "${GATEHOUSE_TEST_PASSWORD}", ca_file: /etc/lab.pem}
+aws:
+  region: eu-west-1
+  accounts:
+    012345678901: {name: A decimal with a zero}
+    000000000017: {name: 0123}
+    "111122223333": {name: Quoted, owner: no}
+session: {idle: 1h30m, max: 2h}
+audit: {file: audit.jsonl}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accounts []string
+	for _, a := range c.Accounts {
+		accounts = append(accounts, a.ID+" "+a.Name+" "+a.Owner)
+	}
+	slices.Sort(accounts)
+	for _, check := range []struct{ what, got, want string }{
+		{"account numbers", strings.Join(accounts, "|"), "000000000017 0123 |012345678901 A decimal with a zero |111122223333 Quoted no"},
+		{"a password without the line's end", string(c.Directories[0].BindPassword), "correct horse"},
+		{"a password from the environment", string(c.Directories[1].BindPassword), "pass: word #1"},
+		{"a relative path", c.Directories[0].CAFile, filepath.Join(dir, "ca/corp.pem")},
+		{"an absolute path", c.Directories[1].CAFile, "/etc/lab.pem"},
+		{"a path in a list", c.Store.SecretFiles[0], filepath.Join(dir, "secret.key")},
+		{"a path named file alone", c.Audit.File, filepath.Join(dir, "audit.jsonl")},
+		{"the sealing secret", string(c.Secrets[0]), strings.Repeat("s", 32)},
+		{"a duration", c.Web.Session.Idle.String(), "1h30m0s"},
+		{"the entity ID by default", c.SAML.EntityID, "https://aws.corp.example.com/saml/metadata"},
+	} {
+		if check.got != check.want {
+			t.Errorf("%s = %q, want %q", check.what, check.got, check.want)
+		}
+	}
+}
+
+// A file written on Windows has other line ends and may begin with a mark.
+func TestLineEndsAndByteOrderMarksDoNotMatter(t *testing.T) {
+	text := "\ufeff" + strings.ReplaceAll(least, "\n", "\r\n")
+	if _, err := parse(folder(t), text); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheSampleOfTheContractLoads(t *testing.T) {
+	text, err := os.ReadFile("testdata/product.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse(folder(t), string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Accounts) != 3 || c.Policy == nil || len(c.Access.Access.Rules) != 3 {
+		t.Errorf("accounts %v, %d rules, policy %v", c.Accounts, len(c.Access.Access.Rules), c.Policy)
+	}
+	if !slices.Contains(c.Directories[0].Attributes, "department") {
+		t.Errorf("attributes asked of the directory = %q, want those that rules refer to", c.Directories[0].Attributes)
+	}
+}
+
+func TestLoadNamesAFileThatIsNotThere(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "no.yaml"))
+	if got := faultsIn(t, err); len(got) != 1 || !strings.Contains(got[0], "cannot be read: open") {
+		t.Errorf("faults = %q", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"testdata/product.yaml", "testdata/faults.yaml"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(least))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("? [a]\n: !!binary x\n<<: *b\n"))
+	dir := folder(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		hung := time.AfterFunc(10*time.Second, func() { panic(fmt.Sprintf("no end of %q", text)) })
+		defer hung.Stop()
+		c, err := parse(dir, string(text))
+		var faults *Faults
+		switch {
+		case err == nil && (c == nil || c.Policy == nil):
+			t.Fatal("accepted, without a policy")
+		case err != nil && (c != nil || !errors.As(err, &faults) || len(faults.Faults) == 0 || err.Error() == ""):
+			t.Fatalf("refused with %v (%T)", err, err)
+		}
+	})
+}
