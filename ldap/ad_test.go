@@ -45,6 +45,9 @@ const (
 func domain() []directory.Entry {
 	cn := func(name string) string { return "cn=" + name + "," + people }
 	return []directory.Entry{
+		entry(people, "objectClass", "organizationalUnit", "ou", "people"),
+		entry(groups, "objectClass", "organizationalUnit", "ou", "groups"),
+		entry(suffix, "objectClass", "domainDNS", "dc", "corp"),
 		entry(serviceDN, "objectClass", "user", "cn", "gatehouse", "userPassword", serviceID),
 		adPerson("alice", "tokenGroups", sid(1), "tokenGroups", sid(2), "tokenGroups", sid(3), "tokenGroups", builtinUsers),
 		adPerson("bob", "objectGUID", "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"),

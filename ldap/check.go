@@ -15,7 +15,7 @@ import (
 )
 
 // expiresSoon is when a server's certificate becomes a warning.
-const expiresSoon = 30 * 24 * time.Hour
+const expiresSoon = 14 * 24 * time.Hour
 
 // checkup gathers findings about one directory.
 type checkup struct {
@@ -187,9 +187,29 @@ func (d *Directory) checkPeople(ctx context.Context, c *checkup) {
 			"nobody below %s whom %s selects is visible", d.cfg.UserBaseDN, d.cfg.UserFilter)
 		return
 	}
-	if _, err := d.user(entries[0]); err != nil {
+	someone, err := d.user(entries[0])
+	if err != nil {
 		c.fail("let the service account read "+d.cfg.IDAttribute+" and "+d.cfg.UsernameAttribute+", or correct id_attribute and username_attribute", "%v", err)
 		return
 	}
 	c.ok("people below %s can be found and told apart by %s", d.cfg.UserBaseDN, d.cfg.IDAttribute)
+	d.checkGroups(ctx, c, someone)
+}
+
+// checkGroups reads the groups of somebody.
+func (d *Directory) checkGroups(ctx context.Context, c *checkup, someone gatehouse.User) {
+	groups, err := d.groups(ctx, someone, false)
+	if err != nil {
+		c.fail("correct group_filter, or let the service account read groups below group_base_dn", "groups below %s: %v", d.cfg.GroupBaseDN, err)
+		return
+	}
+	d.mu.Lock()
+	hidden := d.warned
+	d.mu.Unlock()
+	if hidden {
+		c.add(gatehouse.FindingWarning, "make the service account a member of Windows Authorization Access Group",
+			"tokenGroups is hidden from the service account, so that nested groups cost more to find")
+		return
+	}
+	c.ok("groups below %s can be searched: somebody has %d", d.cfg.GroupBaseDN, len(groups))
 }

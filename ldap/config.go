@@ -83,9 +83,9 @@ type Config struct {
 	// tokenGroups, unless a filter is set here: then from walking with it.
 	GroupFilter string `yaml:"group_filter"`
 
-	// IDAttribute never changes and is never used again. Default: objectGUID
-	// in Active Directory, entryUUID elsewhere. Do not change it later: people
-	// would be other people.
+	// IDAttribute never changes, is never used again, and is compared ignoring
+	// case. Default: objectGUID in Active Directory, entryUUID elsewhere. Do
+	// not change it later: people would be other people.
 	IDAttribute string `yaml:"id_attribute"`
 
 	// UsernameAttribute is the login name. Default: sAMAccountName, or uid.

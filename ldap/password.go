@@ -142,8 +142,12 @@ func judgeInvalid(policy int8, err error) error {
 	case policyAccountLocked: // and this to anybody
 		return refuse(gatehouse.ErrInvalidCredentials, "locked_out", err)
 	}
-	if v, ok := activeDirectoryData[diagnosticData(err.Error())]; ok {
+	data := diagnosticData(err.Error())
+	if v, ok := activeDirectoryData[data]; ok {
 		return refuse(v.kind, v.word, err)
+	}
+	if data != "" {
+		return refuse(gatehouse.ErrInvalidCredentials, "bind_refused", err)
 	}
 	return refuse(gatehouse.ErrInvalidCredentials, "wrong_password", err)
 }

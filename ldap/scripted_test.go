@@ -18,8 +18,9 @@ import (
 type scripted struct {
 	url string
 
-	mu    sync.Mutex
-	binds map[string]int // by DN
+	mu         sync.Mutex
+	binds      map[string]int // by DN
+	open, peak int            // connections
 }
 
 // answer is what a scripted server does with one request: it writes these
@@ -28,6 +29,21 @@ type answer struct {
 	messages []*ber.Packet
 	raw      []byte
 	hangUp   bool
+}
+
+// connected counts a connection in (1) or out (-1).
+func (s *scripted) connected(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open += n
+	s.peak = max(s.peak, s.open)
+}
+
+// most is how many connections were open at once.
+func (s *scripted) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
 }
 
 func (s *scripted) bound(dn string) int {
@@ -47,6 +63,8 @@ func script(t testing.TB, ca *outside.Authority, reply func(op ber.Tag, dn strin
 	}
 	s := &scripted{url: "ldaps://" + l.Addr().String(), binds: map[string]int{}}
 	serve(t, l, func(c net.Conn) {
+		s.connected(1)
+		defer s.connected(-1)
 		for {
 			request, err := ber.ReadPacket(c)
 			if err != nil || len(request.Children) < 2 {
@@ -114,46 +132,6 @@ func serve(t testing.TB, l net.Listener, handle func(net.Conn)) {
 		mu.Unlock()
 		all.Wait()
 	})
-}
-
-// counting is a listener that knows how many of its connections are open.
-type counting struct {
-	net.Listener
-	mu        sync.Mutex
-	now, peak int
-}
-
-func (l *counting) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.now++
-	l.peak = max(l.peak, l.now)
-	return &counted{Conn: c, l: l}, nil
-}
-
-func (l *counting) most() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.peak
-}
-
-type counted struct {
-	net.Conn
-	l    *counting
-	once sync.Once
-}
-
-func (c *counted) Close() error {
-	c.once.Do(func() {
-		c.l.mu.Lock()
-		defer c.l.mu.Unlock()
-		c.l.now--
-	})
-	return c.Conn.Close()
 }
 
 func listen(t testing.TB) net.Listener {
