@@ -130,8 +130,7 @@ func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, erro
 // sent to another. Who was found goes into the event, so that a refusal names
 // the person and never what somebody typed.
 func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) (gatehouse.User, error) {
-	unknown := fmt.Errorf("no directory knows the name: %w", gatehouse.ErrInvalidCredentials)
-	var down error
+	var down, unknown error
 	for _, dir := range b.d.Directories {
 		user, err := dir.Authenticate(ctx, p.Username, p.Password, func(found gatehouse.User) error {
 			event.Person, event.Username, event.Directory, event.DN = found.Key(), found.Username, found.Directory, found.DN
@@ -139,6 +138,7 @@ func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) 
 		})
 		switch {
 		case errors.Is(err, gatehouse.ErrUnknownPerson):
+			unknown = err
 			continue
 		case errors.Is(err, gatehouse.ErrUnavailable) && event.Person == "":
 			down = err // another directory may know the name
@@ -149,7 +149,24 @@ func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) 
 	if down != nil {
 		return gatehouse.User{}, down
 	}
-	return gatehouse.User{}, unknown
+	return gatehouse.User{}, &nobody{unknown}
+}
+
+// nobody is a name that no directory knows, or that means several people. To
+// the outside it is a wrong password; the record may say more.
+type nobody struct{ why error }
+
+func (e *nobody) Error() string { return fmt.Sprintf("no directory knows the name: %v", e.why) }
+
+// Unwrap makes it ErrInvalidCredentials, whatever the directory called it.
+func (e *nobody) Unwrap() error { return gatehouse.ErrInvalidCredentials }
+
+// Reason is the directory's word for it.
+func (e *nobody) Reason() string {
+	if word := reason(e.why); word != "failed" {
+		return word
+	}
+	return "unknown"
 }
 
 // Refresh reads the session's person again when the directory's word about
@@ -407,22 +424,27 @@ var reasons = []struct {
 	word string
 }{
 	{gatehouse.ErrThrottled, "throttled"},
-	{gatehouse.ErrPasswordExpired, "password-expired"},
-	{gatehouse.ErrPasswordMustChange, "password-must-change"},
-	{gatehouse.ErrAccountDisabled, "account-disabled"},
-	{gatehouse.ErrAccountExpired, "account-expired"},
-	{gatehouse.ErrAccountLocked, "account-locked"},
-	{gatehouse.ErrAccountHours, "account-hours"},
-	{gatehouse.ErrInvalidCredentials, "invalid-credentials"},
-	{gatehouse.ErrNoSession, "no-session"},
-	{gatehouse.ErrNotEntitled, "not-entitled"},
+	{gatehouse.ErrPasswordExpired, "password_expired"},
+	{gatehouse.ErrPasswordMustChange, "password_must_change"},
+	{gatehouse.ErrAccountDisabled, "account_disabled"},
+	{gatehouse.ErrAccountExpired, "account_expired"},
+	{gatehouse.ErrAccountLocked, "account_locked"},
+	{gatehouse.ErrAccountHours, "account_hours"},
+	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
+	{gatehouse.ErrNoSession, "no_session"},
+	{gatehouse.ErrNotEntitled, "not_entitled"},
 	{gatehouse.ErrInvalid, "invalid"},
-	{gatehouse.ErrRefusedByAWS, "refused-by-aws"},
+	{gatehouse.ErrRefusedByAWS, "refused_by_aws"},
 	{gatehouse.ErrUnavailable, "unavailable"},
 	{context.DeadlineExceeded, "unavailable"},
 }
 
+// reason is the word for err: the directory's own, where it has one.
 func reason(err error) string {
+	var own interface{ Reason() string }
+	if errors.As(err, &own) {
+		return own.Reason()
+	}
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {
 			return r.word

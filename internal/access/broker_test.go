@@ -233,7 +233,7 @@ func TestSignIn(t *testing.T) {
 	t.Run("with a wrong password names the person on the record", func(t *testing.T) {
 		w, b := newWorld(t)
 		_, err := b.SignIn(t.Context(), attempt("alice", "wrong"))
-		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || w.events[0].Username != "alice" || w.events[0].Reason != "invalid-credentials" {
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || w.events[0].Username != "alice" || w.events[0].Reason != "invalid_credentials" {
 			t.Errorf("error %v, event %+v", err, w.events[0])
 		}
 	})
@@ -379,7 +379,7 @@ func TestGrant(t *testing.T) {
 				t.Errorf("%+v: %v", a, err)
 			}
 		}
-		if len(w.said) > 0 || w.kinds()[0] != "refused not-entitled" {
+		if len(w.said) > 0 || w.kinds()[0] != "refused not_entitled" {
 			t.Errorf("assertions %d, events %q", len(w.said), w.kinds())
 		}
 	})
@@ -458,7 +458,7 @@ func TestGrant(t *testing.T) {
 	t.Run("passes AWS's refusal on, recorded", func(t *testing.T) {
 		w, b := newWorld(t)
 		w.stsErr = &gatehouse.Refusal{Service: "STS", Code: "AccessDenied"}
-		if _, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrRefusedByAWS) || w.kinds()[0] != "refused refused-by-aws" {
+		if _, err := b.Grant(t.Context(), w.session(), ask(gatehouse.FormBash)); !errors.Is(err, gatehouse.ErrRefusedByAWS) || w.kinds()[0] != "refused refused_by_aws" {
 			t.Errorf("%v, %q", err, w.kinds())
 		}
 	})
