@@ -140,3 +140,18 @@ func BenchmarkWritersInParallel(b *testing.B) {
 		hit(b, s)
 	})
 }
+
+// BenchmarkOpen is what a start costs once the schema is there.
+func BenchmarkOpen(b *testing.B) {
+	for _, db := range databases {
+		b.Run(db.name, func(b *testing.B) {
+			bench := &bench{cfg: Config{URL: db.url(b)}, clock: &clock{t: time.Now()}}
+			bench.open(b)
+			for b.Loop() {
+				s, err := Open(b.Context(), bench.cfg, [][]byte{secretA}, nil)
+				fatal(b, err)
+				fatal(b, s.Close())
+			}
+		})
+	}
+}
