@@ -68,7 +68,7 @@ func testRefusals(t *testing.T, d *ldap.Directory) {
 		{"a name that is not UTF-8", "alice\xff", secret, gatehouse.ErrUnknownPerson, "malformed_username"},
 		{"a name of 64 KB", strings.Repeat("a", 64<<10), secret, gatehouse.ErrUnknownPerson, "malformed_username"},
 		{"no name", "", secret, gatehouse.ErrUnknownPerson, "malformed_username"},
-		{"nobody of that name", "mallory", secret, gatehouse.ErrUnknownPerson, "unknown"},
+		{"nobody of that name", "nobody", secret, gatehouse.ErrUnknownPerson, "unknown"},
 		{"a name that means two people", "shared@corp.example.com", secret, gatehouse.ErrUnknownPerson, "ambiguous"},
 		{"a wrong password", "alice", "wrong", gatehouse.ErrInvalidCredentials, "wrong_password"},
 		{"a password is not trimmed", "alice", secret + " ", gatehouse.ErrInvalidCredentials, "wrong_password"},
@@ -215,7 +215,7 @@ func testAdmit(t *testing.T, d *ldap.Directory) {
 	if err != stop || asked != "0f1e2d3c-4b5a-4978-8a6b-5c4d3e2f1a0b" {
 		t.Errorf("admit was asked about %q, and its error became %v", asked, err)
 	}
-	_, err = d.Authenticate(t.Context(), "mallory", secret, func(gatehouse.User) error { t.Error("admit was asked about nobody"); return nil })
+	_, err = d.Authenticate(t.Context(), "nobody", secret, func(gatehouse.User) error { t.Error("admit was asked about nobody"); return nil })
 	if !errors.Is(err, gatehouse.ErrUnknownPerson) {
 		t.Error(err)
 	}
