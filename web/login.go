@@ -2,8 +2,10 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"gatehouse"
@@ -13,6 +15,28 @@ import (
 // longestEcho bounds the name that a refused sign-in shows again; nothing is
 // shown in part.
 const longestEcho = 256
+
+// mostSignIns bounds the sign-ins that run at a time, and queueTime how long
+// one waits for its turn: a directory that hangs, or a crowd, must not take
+// memory and the other pages with it.
+const (
+	mostSignIns = 128
+	queueTime   = 5 * time.Second
+)
+
+// enter waits for a turn to sign in. The caller leaves again, unless it got errBusy.
+func (s *Server) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(queueTime)
+	defer timer.Stop()
+	select {
+	case s.signIns <- struct{}{}:
+		return func() { <-s.signIns }, nil
+	case <-timer.C:
+		return nil, errBusy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
 // loginPage is the sign-in page. Stock command-line clients read it as well
 // (facts/clients.md §6): it has one form, with an absolute action, every
@@ -49,6 +73,11 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 
 // login signs somebody in.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
+	leave, err := s.enter(r.Context())
+	if err != nil {
+		return s.refuse(w, r, err, loginPage{})
+	}
+	defer leave()
 	if err := readForm(r); err != nil {
 		return err
 	}

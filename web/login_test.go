@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse"
@@ -228,6 +229,24 @@ func TestAFreshProofIsAskedForWhenTheProtocolDoorWantsOne(t *testing.T) {
 	h := newHouse(t)
 	page := wantStatus(t, h.get("/login?next=%2Fsaml%2Fcontinue%3Frequest%3Dabc&again=1", h.signIn()), 200)
 	wantContains(t, page, "Sign in again", `name="next" value="/saml/continue?request=abc"`, `value="alice"`)
+}
+
+func TestACrowdWaitsItsTurnAndTheOtherPagesGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		cookie := h.signIn()
+		for range mostSignIns {
+			h.server.signIns <- struct{}{}
+		}
+		res := h.post("/login", "", credentials("alice", "correct horse"))
+		wantContains(t, wantStatus(t, res, 503), "Many people are signing in right now.", inputError)
+		if got := res.Header.Get("Retry-After"); got != "5" {
+			t.Errorf("Retry-After %q", got)
+		}
+		wantStatus(t, h.get("/", cookie), 200)
+		go func() { <-h.server.signIns }()
+		wantStatus(t, h.post("/login", "", credentials("alice", "correct horse")), 303)
+	})
 }
 
 func TestTheAttemptSaysWhereItCameFrom(t *testing.T) {

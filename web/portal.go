@@ -12,7 +12,6 @@ import (
 // portalPage lists what somebody may have.
 type portalPage struct {
 	frame
-	Greeting string // "Hello, Alice"; the page's module knows the time of day
 	Name     string
 	Counts   string // "12 accounts, 31 roles."
 	Until    moment
