@@ -129,7 +129,7 @@ func left(d time.Duration) string {
 // serveSwitch shows another of the browser's sessions.
 func (s *Server) serveSwitch(w http.ResponseWriter, r *http.Request) {
 	s.browsers.choose(r, r.PathValue("id"), s.now().UTC())
-	leave(w, r, "/console/console/home")
+	leave(w, r, "/console/home")
 }
 
 // refusalPage is AWS's own page for what sign-in refuses.

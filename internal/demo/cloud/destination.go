@@ -54,7 +54,7 @@ func (s *Server) own(u *url.URL) (string, bool) {
 // name, if it has one, into the query.
 func consoleURL(rest string, u *url.URL) string {
 	if rest == "" || rest == "/" {
-		rest = "/console/home"
+		rest = "/home"
 	}
 	query := u.Query()
 	if region := hostRegion(u.Host); region != "" && query.Get("region") == "" {

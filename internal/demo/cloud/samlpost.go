@@ -71,7 +71,7 @@ func (s *Server) enter(w http.ResponseWriter, q *request, pair rolePair, encoded
 	}
 	destination := q.params["RelayState"]
 	if destination == "" {
-		destination = s.URL() + "/console/console/home"
+		destination = s.URL() + "/console/home"
 	}
 	if _, ok := s.landing(destination, g.identity.Partition); !ok {
 		return badRequest("Invalid RelayState parameter").because("not a console of partition %s", g.identity.Partition)

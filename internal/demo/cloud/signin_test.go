@@ -213,11 +213,11 @@ func TestDestinations(t *testing.T) {
 	s := start(t)
 	token := signinToken(t, s, held(t, s, usual()))
 	tests := []struct{ name, destination, path string }{
-		{"the console's home", "https://console.aws.amazon.com/", "/console/console/home"},
+		{"the console's home", "https://console.aws.amazon.com/", "/console/home"},
 		{"a region's console", "https://eu-west-1.console.aws.amazon.com/console/home?region=eu-west-1", "/console/console/home"},
 		{"a multi-session console", "https://111122223333-abcd1234.eu-west-1.console.aws.amazon.com/ec2/home", "/console/ec2/home"},
 		{"our own console", s.URL() + "/console/ec2/home", "/console/ec2/home"},
-		{"our own root", s.URL() + "/", "/console/console/home"},
+		{"our own root", s.URL() + "/", "/console/home"},
 		{"a path that climbs", "https://console.aws.amazon.com/../oauth?Action=logout", "/console/oauth"},
 		{"none", "", ""},
 		{"another site", "https://evil.example/", ""},
