@@ -133,10 +133,18 @@ func privateKey(t testing.TB, k gatehouse.SigningKey) *rsa.PrivateKey {
 // signEnveloped signs document with k, as service providers' libraries do.
 func signEnveloped(t testing.TB, document string, k gatehouse.SigningKey, method string) string {
 	t.Helper()
+	return signReferring(t, document, k, method, "ID")
+}
+
+// signReferring has the signature refer to the attribute id of the root; to
+// the whole document when there is none.
+func signReferring(t testing.TB, document string, k gatehouse.SigningKey, method, id string) string {
+	t.Helper()
 	ctx, err := dsig.NewSigningContext(privateKey(t, k), [][]byte{k.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx.IdAttribute = id
 	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
 	if err := ctx.SetSignatureMethod(method); err != nil {
 		t.Fatal(err)
@@ -178,6 +186,10 @@ var malformed = []struct{ name, document string }{
 	{"the right name in another namespace", plain("SAML:2.0:protocol", "SAML:1.1:protocol")},
 	{"no namespace", plain("samlp:", "", "xmlns:samlp", "xmlns:x")},
 	{"a prefix that nobody declares", plain("xmlns:samlp=", "xmlns:other=")},
+	{"a prefix deep within that nobody declares", plain(issuerElement, issuerElement+"<samlp:Extensions><u:x/></samlp:Extensions>")},
+	{"an attribute's prefix that nobody declares", plain(issuerElement, issuerElement+`<samlp:Extensions><x u:a="1"/></samlp:Extensions>`)},
+	{"a prefix that is undeclared", plain(issuerElement, issuerElement+`<samlp:Extensions><x xmlns:saml=""/></samlp:Extensions>`)},
+	{"xml as another prefix's name", plain(issuerElement, issuerElement+`<samlp:Extensions><x xmlns:xml="urn:x"/></samlp:Extensions>`)},
 	{"an unclosed element", strings.TrimSuffix(plain(), "</samlp:AuthnRequest>")},
 	{"crossed elements", plain("</saml:Issuer></samlp:AuthnRequest>", "</samlp:AuthnRequest></saml:Issuer>")},
 	{"an ending under another prefix", plain(`<samlp:AuthnRequest `, `<samlp:AuthnRequest xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" `, "</samlp:AuthnRequest>", "</p:AuthnRequest>")},
@@ -433,6 +445,15 @@ func TestSignaturesOfPostedRequests(t *testing.T) {
 		{"by a key of the sender", postForm(good), true},
 		{"by its other key, whose certificate ran out", postForm(signEnveloped(t, plain(), wikiKey(), algRSASHA256)), true},
 		{"of a provider that must sign", postForm(signEnveloped(t, plain(wikiID, vaultID), testKey(), algRSASHA256)), true},
+		{"with a KeyInfo that names the key only", postForm(between(good, "<ds:X509Data>", "</ds:X509Data>", "<ds:KeyName>wiki</ds:KeyName>")), true},
+		{"without KeyInfo", postForm(between(good, "<ds:KeyInfo>", "</ds:KeyInfo>", "")), true},
+		{"over the whole document, not the request's ID", postForm(signReferring(t, plain(), testKey(), algRSASHA256, "none")), false},
+		{"over another ID", postForm(signReferring(t, plain(), testKey(), algRSASHA256, "Version")), false},
+		{"without a value", postForm(between(good, "<ds:SignatureValue>", "</ds:SignatureValue>", "<ds:SignatureValue></ds:SignatureValue>")), false},
+		{"without SignedInfo", postForm(between(good, "<ds:SignedInfo>", "</ds:SignedInfo>", "")), false},
+		{"by another transform", postForm(strings.Replace(good, algEnveloped, "http://www.w3.org/TR/1999/REC-xpath-19991116", 1)), false},
+		{"by another canonicalization", postForm(strings.Replace(good, `CanonicalizationMethod Algorithm="`+algExclusive, `CanonicalizationMethod Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315`, 1)), false},
+		{"by a weak digest", postForm(strings.Replace(good, algSHA256, "http://www.w3.org/2000/09/xmldsig#sha1", 1)), false},
 		{"by a stranger, whose certificate is enclosed", postForm(signEnveloped(t, plain(), mustKey(noon), algRSASHA256)), false},
 		{"by another provider's key", postForm(signEnveloped(t, plain(wikiID, vaultID), wikiKey(), algRSASHA256)), false},
 		{"SHA-1", postForm(signEnveloped(t, plain(), testKey(), dsig.RSASHA1SignatureMethod)), false},
@@ -452,6 +473,12 @@ func TestSignaturesOfPostedRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// between puts other in place of what lies from first to last, both included.
+func between(s, first, last, other string) string {
+	from, to := strings.Index(s, first), strings.Index(s, last)+len(last)
+	return s[:from] + other + s[to:]
 }
 
 func TestRequestsOfAWSLeadToAChoice(t *testing.T) {

@@ -56,7 +56,8 @@ type world struct {
 	session  *gatehouse.Session // who is signed in; nil: nobody
 	cookie   string             // what a browser must bring to be signed in; "": nothing
 	asks     []gatehouse.Ask
-	refusal  error // what the Broker says instead of a grant
+	refusal  error  // what the Broker says instead of a grant
+	astray   string // where the Broker sends the answer instead
 	problems []error
 	posts    []access.Post
 	early    time.Duration // how far the clock is ahead
@@ -195,7 +196,7 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 	}
 	r, err := w.idp.Respond(ctx, saml.Assertion{Recipient: ask.ACS, Audience: sp.EntityID, InResponseTo: ask.InResponseTo,
 		NameID: name, AuthnInstant: s.ProvedAt, Sign: sp.Sign})
-	return access.Grant{Ask: ask, Post: &access.Post{URL: r.Destination, SAMLResponse: r.Encoded}}, err
+	return access.Grant{Ask: ask, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
 }
 
 // memory is a store of records.

@@ -107,6 +107,12 @@ func TestParkedRequestIsAnsweredOnceInTimeAndInItsBrowser(t *testing.T) {
 		{"a second time", func(w *world, next string) visit { w.get(next); return w.get(next) }},
 		{"after ten minutes", func(w *world, next string) visit { w.early = parkedFor; return w.get(next) }},
 		{"in another browser", func(w *world, next string) visit { w.browser = w.newBrowser(); return w.get(next) }},
+		{"in a browser that guesses the cookie", func(w *world, next string) visit {
+			w.browser = w.newBrowser()
+			name := "__Host-gatehouse-saml-" + mustURL(w.t, next).Query().Get("request")[:8]
+			w.browser.Jar.SetCookies(mustURL(w.t, w.public), []*http.Cookie{{Name: name, Value: "guess", Path: "/", Secure: true}})
+			return w.get(next)
+		}},
 		{"another handle", func(w *world, _ string) visit { return w.get(pathOf("AAAAAAAAAAAAAAAAAAAAAAAAAA")) }},
 		{"no handle", func(w *world, _ string) visit { return w.get(continuePath) }},
 		{"a handle that is none", func(w *world, _ string) visit { return w.get(pathOf("../../etc/passwd")) }},
@@ -135,6 +141,15 @@ func TestWhoIsSignedInIsSentOnAtOnce(t *testing.T) {
 	w.get(w.redirectURL(r, relayState))
 	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || len(w.records.all) != 0 {
 		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, len(w.records.all))
+	}
+}
+
+func TestAnswerForAnotherPlaceIsNotPosted(t *testing.T) {
+	w := newWorld(t)
+	w.signIn(time.Now())
+	w.astray = "https://evil.example/?"
+	if v := w.get(w.redirectURL(w.request(crewjam.HTTPRedirectBinding, nil), "")); v.status != 500 || len(w.posts) != 0 {
+		t.Errorf("%d, posts %+v", v.status, w.posts)
 	}
 }
 
