@@ -20,7 +20,8 @@ function greet(heading) {
 }
 
 function filterAsTyped() {
-  // A search that the server answered left the other rows out.
+  // A search that the server answered left the other rows out: it answers the
+  // next one as well.
   const complete = box.value === "";
   const groups = [...form.querySelectorAll(".group")].map((node) => ({
     node,
@@ -28,8 +29,8 @@ function filterAsTyped() {
   }));
 
   box.addEventListener("input", () => {
-    if (!complete && box.value.trim() === "") return void location.assign("/");
-    show(box.value);
+    if (complete) show(box.value);
+    else if (box.value.trim() === "") location.assign("/");
   });
   box.form.addEventListener("submit", (e) => {
     const first = form.querySelector(".group:not([hidden]) .row:not([hidden]) .pair:not([hidden]) button");
