@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +125,3 @@ func replaced(t *testing.T, document []byte, old, changed string) []byte {
 	}
 	return bytes.Replace(document, []byte(old), []byte(changed), 1)
 }
-
-func lines(s string) string { return strings.ReplaceAll(s, "><", ">\n<") }

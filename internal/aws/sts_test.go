@@ -368,7 +368,8 @@ func TestTheEnvironmentDoesNotRedirectTheGateway(t *testing.T) {
 
 func TestOneClientPerRegionIsKept(t *testing.T) {
 	c := newClient(t, Config{})
-	if c.region("eu-west-1") != c.region("eu-west-1") || c.region("eu-west-1") == c.region("eu-west-2") {
+	first, again, other := c.region("eu-west-1"), c.region("eu-west-1"), c.region("eu-west-2")
+	if first != again || first == other {
 		t.Error("want one client for each region, made once")
 	}
 }

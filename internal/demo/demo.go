@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/csv"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -53,8 +55,8 @@ type World struct {
 	ConfigFile string // where the configuration would lie
 	Config     []byte // its text
 
-	directory *directory.Server
-	cloud     *cloud.Server
+	Directory *directory.Server
+	Cloud     *cloud.Server
 }
 
 // Start brings up the directory and AWS. The caller serves World.Load's
@@ -63,49 +65,87 @@ func Start(o Options) (*World, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s, err := openState(o.State)
+	w, s, err := prepare(o)
 	if err != nil {
-		return nil, fmt.Errorf("preparing %s: %w", o.State, err)
+		return nil, err
 	}
-	w := &World{ConfigFile: filepath.Join(o.State, "gatehouse.yaml"), People: people()}
-	for i := range w.People {
-		w.People[i].Password = Password
-	}
-	w.directory, err = directory.Start(directory.Config{
+	w.Directory, err = directory.Start(directory.Config{
 		Listen: o.LDAP, Suffix: Suffix, Entries: entries(s.bindPassword), Certificate: &s.certificate, Log: o.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting the directory on %s: %w", o.LDAP, err)
 	}
-	w.LDAP = w.directory.URL()
+	w.LDAP = w.Directory.URL()
 	if err := w.startCloud(o); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	if w.Config, err = w.configuration(o, s); err != nil {
+	if w.Config, err = w.configuration(o); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
+// Describe is Start without starting: the World that would run, with a free
+// port in the place of each 0.
+func Describe(o Options) (*World, error) {
+	w, _, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		url             *string
+		scheme, address string
+	}{{&w.LDAP, "ldap://", o.LDAP}, {&w.AWS, "http://", o.AWS}} {
+		address := part.address
+		if _, port, _ := net.SplitHostPort(address); port == "0" {
+			if address, err = settled(address); err != nil {
+				return nil, err
+			}
+		}
+		*part.url = part.scheme + address
+	}
+	w.Config, err = w.configuration(o)
+	return w, err
+}
+
+// prepare makes what the state folder holds.
+func prepare(o Options) (*World, state, error) {
+	s, err := openState(o.State)
+	if err != nil {
+		return nil, s, fmt.Errorf("preparing %s: %w", o.State, err)
+	}
+	w := &World{ConfigFile: filepath.Join(o.State, "gatehouse.yaml"), People: people()}
+	for i := range w.People {
+		w.People[i].Password = Password
+	}
+	return w, s, nil
+}
+
 // startCloud starts AWS on a listener's address, which must be known before
-// its roles can say what they trust.
+// its roles can say what they trust. Where any port will do, one that
+// somebody else was quicker to take is no reason to give up.
 func (w *World) startCloud(o Options) error {
-	address, err := settled(o.AWS)
-	if err != nil {
-		return fmt.Errorf("starting AWS on %s: %w", o.AWS, err)
-	}
-	w.AWS = "http://" + address
 	metadata := "http://" + o.Portal + "/saml/metadata"
-	w.cloud, err = cloud.Start(cloud.Config{
-		Listen:   address,
-		Accounts: estate(w.AWS + "/saml"),
-		Metadata: func(ctx context.Context) ([]byte, error) { return fetch(ctx, metadata) },
-		Log:      o.Log,
-	})
-	if err != nil {
-		return fmt.Errorf("starting AWS on %s: %w", address, err)
+	_, port, _ := net.SplitHostPort(o.AWS)
+	for tries := 1; ; tries++ {
+		address, err := settled(o.AWS)
+		if err != nil {
+			return fmt.Errorf("starting AWS on %s: %w", o.AWS, err)
+		}
+		w.AWS = "http://" + address
+		w.Cloud, err = cloud.Start(cloud.Config{
+			Listen:   address,
+			Accounts: estate(w.AWS + "/saml"),
+			Metadata: func(ctx context.Context) ([]byte, error) { return fetch(ctx, metadata) },
+			Log:      o.Log,
+		})
+		if err == nil {
+			return nil
+		}
+		if port != "0" || tries == 3 {
+			return fmt.Errorf("starting AWS on %s: %w", address, err)
+		}
 	}
-	return nil
 }
 
 // settled turns port 0 into one that is free just now.
@@ -120,10 +160,10 @@ func settled(address string) (string, error) {
 
 // fetch does what an operator does by hand: it takes the identity provider's
 // metadata to IAM.
-func fetch(ctx context.Context, url string) ([]byte, error) {
+func fetch(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +173,7 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", url, res.Status)
+		return nil, fmt.Errorf("%s answered %s", address, res.Status)
 	}
 	return io.ReadAll(io.LimitReader(res.Body, 1<<20))
 }
@@ -144,11 +184,11 @@ func (w *World) Load() (*config.Config, error) { return config.Parse(w.ConfigFil
 // Close ends the directory and AWS.
 func (w *World) Close() error {
 	var errs []error
-	if w.cloud != nil {
-		errs = append(errs, w.cloud.Close())
+	if w.Cloud != nil {
+		errs = append(errs, w.Cloud.Close())
 	}
-	if w.directory != nil {
-		errs = append(errs, w.directory.Close())
+	if w.Directory != nil {
+		errs = append(errs, w.Directory.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -256,27 +296,29 @@ func accountsCSV() []byte {
 	return b.Bytes()
 }
 
-var configurationTemplate = template.Must(template.New("gatehouse.yaml").Parse(`# The configuration of the Gatehouse demo: a sample company on loopback.
-public_url: http://{{.Portal}}
-listen: {{.Listen}}
+// Whatever depends on the machine is written as JSON, which YAML reads: a
+// folder may have any name.
+var configurationTemplate = template.Must(template.New("gatehouse.yaml").Funcs(template.FuncMap{"quote": quote}).Parse(`# The configuration of the Gatehouse demo: a sample company on loopback.
+public_url: {{quote .PublicURL}}
+listen: {{quote .Listen}}
 admin_listen: 127.0.0.1:0
-store: sqlite://{{.State}}/gatehouse.db
-secret_files: ["{{.State}}/secret.key"]
+store: {{quote .Store}}
+secret_files: [{{quote .Secret}}]
 directories:
   - name: corp
     type: openldap
-    urls: ["{{.LDAP}}"]
-    ca_file: "{{.State}}/directory-ca.pem"
+    urls: [{{quote .LDAP}}]
+    ca_file: {{quote .CA}}
     base_dn: {{.Suffix}}
     bind_dn: {{.BindDN}}
-    bind_password_file: "{{.State}}/bind.pw"
+    bind_password_file: {{quote .BindPassword}}
     max_age: 60s
 aws:
   region: eu-west-1
   provider: Gatehouse
-  accounts_file: "{{.State}}/accounts.csv"
-  sts_endpoint: {{.AWS}}
-  signin_endpoint: {{.AWS}}
+  accounts_file: {{quote .Accounts}}
+  sts_endpoint: {{quote .AWS}}
+  signin_endpoint: {{quote .AWS}}
 access:
   rules:
     # The convention: a group named AWS-<account>-<role>, below one entry that only administrators may write to.
@@ -292,23 +334,34 @@ access:
       session_tags: {department: "{attribute:department}", employee: "{attribute:employeeNumber}"}
       source_identity: "employee-{attribute:employeeNumber}"
 session: {idle: 1h, max: 12h, cli: 12h}
-audit: {file: "{{.State}}/audit.jsonl", readers: ["CN=Auditors,{{.GroupsUnit}}"]}
+audit: {file: {{quote .Audit}}, readers: ["CN=Auditors,{{.GroupsUnit}}"]}
 administrators: ["CN=Cloud Administrators,{{.GroupsUnit}}"]
 portal: {support: platform@corp.example.com, notice: "This is the demo: a sample company, and an emulator in the place of AWS."}
 `))
 
-func (w *World) configuration(o Options, s state) ([]byte, error) {
-	_, port, err := net.SplitHostPort(o.Portal)
+func quote(s string) (string, error) {
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
+func (w *World) configuration(o Options) ([]byte, error) {
+	host, port, err := net.SplitHostPort(o.Portal)
 	if err != nil {
 		return nil, fmt.Errorf("--portal %s: %w", o.Portal, err)
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
 	}
 	dir, err := filepath.Abs(o.State)
 	if err != nil {
 		return nil, err
 	}
+	store := url.URL{Scheme: "sqlite", Path: filepath.Join(dir, "gatehouse.db")}
 	var b bytes.Buffer
 	err = configurationTemplate.Execute(&b, map[string]string{
-		"Portal": o.Portal, "Listen": net.JoinHostPort("127.0.0.1", port), "State": dir, "LDAP": w.LDAP, "AWS": w.AWS,
+		"PublicURL": "http://" + o.Portal, "Listen": net.JoinHostPort(host, port), "Store": store.String(), "LDAP": w.LDAP, "AWS": w.AWS,
+		"Secret": filepath.Join(dir, secretFile), "CA": filepath.Join(dir, caFile), "BindPassword": filepath.Join(dir, bindFile),
+		"Accounts": filepath.Join(dir, accountsFile), "Audit": filepath.Join(dir, "audit.jsonl"),
 		"Suffix": Suffix, "BindDN": serviceDN, "AWSUnit": awsUnit, "GroupsUnit": groupsUnit,
 	})
 	return b.Bytes(), err

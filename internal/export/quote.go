@@ -52,7 +52,7 @@ func quoteCmd(name, value string) (string, error) {
 		return "", err
 	}
 	if strings.ContainsAny(value, `"%!`) {
-		return "", errors.New(`cmd.exe has no way to quote ", % or !`)
+		return "", errors.New(`in cmd.exe there is no way to quote any of " % ! here`)
 	}
 	return `"` + name + "=" + value + `"`, nil
 }

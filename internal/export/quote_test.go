@@ -87,9 +87,7 @@ func values(t *testing.T, quote func(string) (string, error)) []string {
 		ascii.WriteRune(r)
 	}
 	var ok []string
-	for _, s := range []string{ascii.String(), reverse(ascii.String())} {
-		ok = append(ok, s)
-	}
+	ok = append(ok, ascii.String(), reverse(ascii.String()))
 	for _, tt := range hostile {
 		if _, err := quote(tt.in); err == nil {
 			ok = append(ok, tt.in)

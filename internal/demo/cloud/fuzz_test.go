@@ -189,7 +189,8 @@ func TestServerHasAllFourTimeouts(t *testing.T) {
 
 func TestBucketRunsDry(t *testing.T) {
 	b := newBucket(0, 2)
-	if !b.take() || !b.take() || b.take() {
+	first, second, third := b.take(), b.take(), b.take()
+	if !first || !second || third {
 		t.Error("want two and no third")
 	}
 }

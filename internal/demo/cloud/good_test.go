@@ -111,7 +111,9 @@ func TestNameQualifierIsTheDocumentedHash(t *testing.T) {
 	if got, want := *out.SubjectType, "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"; got != want {
 		t.Errorf("SubjectType = %q, want %q: only the 2.0 prefix is removed", got, want)
 	}
+	//lint:ignore SA1019 the emulator answers as AWS documents the call
 	if out.PackedPolicySize != nil || out.SourceIdentity != nil {
+		//lint:ignore SA1019 the emulator answers as AWS documents the call
 		t.Errorf("PackedPolicySize %v, SourceIdentity %v: want neither", out.PackedPolicySize, out.SourceIdentity)
 	}
 }

@@ -20,8 +20,10 @@ type metadata struct {
 
 // IAM's own texts (IAM User Guide, "Troubleshoot SAML federation").
 var (
-	errCouldNotParse  = errors.New("Could not parse metadata.") //nolint:staticcheck // AWS's text, as it is
-	errUnableToParse  = errors.New("Unable to parse metadata")  //nolint:staticcheck // AWS's text, as it is
+	//lint:ignore ST1005 AWS's text, as it is
+	errCouldNotParse = errors.New("Could not parse metadata.")
+	//lint:ignore ST1005 AWS's text, as it is
+	errUnableToParse  = errors.New("Unable to parse metadata")
 	errMetadataLength = errors.New("metadata must have 1000 to 10000000 characters")
 )
 

@@ -60,7 +60,7 @@ func parseExtensible(p *ber.Packet) (filter, error) {
 		if child.ClassType != ber.ClassContext || child.TagType != ber.TypePrimitive {
 			return nil, errFilter
 		}
-		text := string(child.Data.Bytes())
+		text := child.Data.String()
 		switch child.Tag {
 		case 1:
 			x.rule = text

@@ -67,7 +67,7 @@ func parseFilter(p *ber.Packet) (filter, error) {
 	case filterNot:
 		return parseNot(p)
 	case filterPresent:
-		return present(string(p.Data.Bytes())), nil
+		return present(p.Data.String()), nil
 	case filterSubstrings:
 		return parseSubstrings(p)
 	case filterExtensible:
@@ -239,7 +239,7 @@ func parseSubstrings(p *ber.Packet) (filter, error) {
 		if part.ClassType != ber.ClassContext || part.TagType != ber.TypePrimitive {
 			return nil, errFilter
 		}
-		text := syn.normalizePiece(string(part.Data.Bytes()))
+		text := syn.normalizePiece(part.Data.String())
 		switch {
 		case part.Tag == 0 && i == 0:
 			want.initial = strings.TrimLeft(text, " ")

@@ -62,7 +62,7 @@ func (e *Entry) accept(attr, val string, first bool) (*Entry, error) {
 		}
 		return nil, nil
 	case e == nil:
-		return nil, errors.New("a record must start with dn:")
+		return nil, errors.New("a record must start with dn: and a name")
 	case lower == "dn":
 		return nil, errors.New("a second dn: in one record; an empty line is missing")
 	case lower == "changetype" || lower == "control":
