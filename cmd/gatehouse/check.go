@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -43,8 +44,13 @@ func checkCommand(stdout io.Writer) *cobra.Command {
 func faultFindings(f *config.Faults) []gatehouse.Finding {
 	var list []gatehouse.Finding
 	for _, fault := range f.Faults {
-		list = append(list, gatehouse.Finding{Subject: fmt.Sprintf("configuration %s:%d", f.File, fault.Line), State: gatehouse.FindingFailure,
-			Detail: fault.Key + " " + fault.What, Fix: "correct the line"})
+		finding := gatehouse.Finding{Subject: "configuration", State: gatehouse.FindingFailure,
+			Detail: strings.TrimSpace(fault.Key + " " + fault.What), Fix: "correct " + f.File}
+		if fault.Line > 0 {
+			finding.Subject = fmt.Sprintf("configuration:%d", fault.Line)
+			finding.Fix = fmt.Sprintf("correct line %d of %s", fault.Line, f.File)
+		}
+		list = append(list, finding)
 	}
 	return list
 }
@@ -62,7 +68,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	for _, dc := range cfg.Directories {
 		d, err := ldap.New(dc, nil, log)
 		if err != nil {
-			list = append(list, broken("directory "+dc.Name, err))
+			list = append(list, broken("directory "+dc.Name, err, "correct its ca_file, cert_file or key_file"))
 			continue
 		}
 		list = append(list, d.Check(ctx)...)
@@ -70,7 +76,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	}
 	client, err := aws.New(cfg.AWS, nil, log)
 	if err != nil {
-		return append(list, broken("AWS", err))
+		return append(list, broken("AWS", err, "correct aws.ca_file or the endpoints"))
 	}
 	return append(list, client.Check(ctx)...)
 }
@@ -79,26 +85,26 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 func checkStore(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	s, err := store.Open(ctx, cfg.Store, cfg.Secrets, nil)
 	if err != nil {
-		return []gatehouse.Finding{broken("store", err)}
+		return []gatehouse.Finding{broken("store", err, "make the database answer; its folder must exist, and secret_files must hold the secret that sealed it")}
 	}
 	defer func() { _ = s.Close() }()
 	list := s.Check(ctx)
 	keys, err := s.SigningKeys(ctx)
 	switch {
 	case err != nil:
-		return append(list, broken("signing keys", err))
+		return append(list, broken("signing keys", err, "put the secret file back that sealed them"))
 	case len(keys) == 0:
 		return append(list, gatehouse.Finding{Subject: "signing keys", State: gatehouse.FindingOK, Detail: "none yet; the first start makes one"})
 	}
 	p, err := saml.New(cfg.SAML, saml.Endpoints{Metadata: cfg.SAML.EntityID, SSO: publicURL(cfg, "saml", "sso")}, keys, make([]byte, 32), nil)
 	if err != nil {
-		return append(list, broken("saml", err))
+		return append(list, broken("saml", err, "correct saml.service_providers and their metadata"))
 	}
 	return append(list, p.Check(ctx)...)
 }
 
-func broken(subject string, err error) gatehouse.Finding {
-	return gatehouse.Finding{Subject: subject, State: gatehouse.FindingFailure, Detail: err.Error()}
+func broken(subject string, err error, fix string) gatehouse.Finding {
+	return gatehouse.Finding{Subject: subject, State: gatehouse.FindingFailure, Detail: err.Error(), Fix: fix}
 }
 
 // table prints the findings; the error is errReported when one is a failure.

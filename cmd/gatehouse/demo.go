@@ -55,6 +55,9 @@ func runDemo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer remove()
+	if f.printConfig {
+		return printConfig(f, state, stdout)
+	}
 	doors, portal, err := bindPortal(f.portal)
 	if err != nil {
 		return err
@@ -65,11 +68,7 @@ func runDemo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 		return errors.Join(busy(err), doors.Close())
 	}
 	defer func() { _ = world.Close() }()
-	switch {
-	case f.printConfig:
-		_, err := stdout.Write(world.Config)
-		return errors.Join(err, doors.Close())
-	case f.only != "":
+	if f.only != "" {
 		if err := doors.Close(); err != nil {
 			return err
 		}
@@ -78,6 +77,26 @@ func runDemo(ctx context.Context, f demoFlags, stdout, stderr io.Writer) error {
 		return nil
 	}
 	return serveDemo(ctx, f, world, doors, portal, log, stdout)
+}
+
+// printConfig prints what the demo would serve. Nothing is started, so that a
+// demo may be running meanwhile.
+func printConfig(f demoFlags, state string, stdout io.Writer) error {
+	if strings.HasSuffix(f.portal, ":0") {
+		doors, portal, err := bindPortal(f.portal)
+		if err != nil {
+			return err
+		}
+		if f.portal = portal; doors.Close() != nil {
+			return fmt.Errorf("portal %s: cannot be freed again", portal)
+		}
+	}
+	world, err := demo.Describe(demo.Options{Portal: f.portal, AWS: f.aws, LDAP: f.ldap, State: state})
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(world.Config)
+	return err
 }
 
 // serveDemo calls what serve calls: the demo has no path of its own.
@@ -172,7 +191,8 @@ func announce(out io.Writer, f demoFlags, w *demo.World, portal string) {
 	fmt.Fprintf(out, "  All of it stays on this machine and is not for production. Ctrl-C ends it.\n")
 }
 
-// curlLine signs in and takes credentials, in one line to paste.
+// curlLine signs in and takes credentials, in one line to paste. The cookie
+// stays in curl.
 func curlLine(url string) string {
-	return fmt.Sprintf("curl -s -c /tmp/gh -o /dev/null -d 'username=bob&password=%s' %s/login && curl -s -b /tmp/gh -d as=bash %s/roles/444455556666/PowerUser; rm -f /tmp/gh", demo.Password, url, url)
+	return fmt.Sprintf("curl -s -b '' -o /dev/null -d 'username=bob&password=%s' %s/login --next -s -d as=bash %s/roles/444455556666/PowerUser", demo.Password, url, url)
 }

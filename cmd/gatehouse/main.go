@@ -22,6 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what the first lets finish
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -83,7 +84,9 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), c.CommandPath() + " --help"}
 	})
-	root.AddCommand(demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), versionCommand(stdout))
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(helpCommand(stdout))
+	root.AddCommand(completionCommand(stdout), demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), versionCommand(stdout))
 	return root
 }
 
@@ -91,7 +94,11 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return &usageError{fmt.Sprintf("wants %s", c.Use), c.CommandPath() + " --help"}
+			what := "wants: gatehouse " + c.Use
+			if most == 0 {
+				what = fmt.Sprintf("takes no argument %q", args[0])
+			}
+			return &usageError{what, c.CommandPath() + " --help"}
 		}
 		return nil
 	}

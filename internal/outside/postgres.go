@@ -32,13 +32,16 @@ var postgres struct {
 // may have started:
 //
 //	func TestMain(m *testing.M) { outside.Main(m) }
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a package that ends its process itself.
+func Run(m interface{ Run() int }) int {
 	postgres.main = true
 	code := m.Run()
 	if postgres.server != nil {
 		postgres.server.stop()
 	}
-	os.Exit(code)
+	return code
 }
 
 // Postgres is the URL of a fresh, empty database on a real PostgreSQL server,

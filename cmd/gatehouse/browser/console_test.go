@@ -1,0 +1,142 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// home is where the emulator's console begins.
+const home = "/console/home?region=eu-west-1"
+
+var consoleWalks = []walk{
+	{"one click on a role opens its console in a new tab", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		c := b.opens(func() { b.click(role("PowerUser")) })
+		c.atConsole(home)
+		c.wants("#account", "4444 5555 6666")
+		c.wants("#role", "PowerUser")
+		c.wants("#session-name", "bob")
+		c.wants("#region", "eu-west-1")
+		c.wants("#source-identity", "employee-1001")
+		c.wants("#tags", "Engineering")
+		b.wantsAt("/")
+	}},
+	{"the console leads back to the role's page", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		c := b.opens(func() { b.click(role("Developer")) })
+		c.wants("#session-name", "bob")
+		c.goes(func() { c.click("#issuer") })
+		c.wantsAt(developer)
+		c.wants("h1", "Payments development · Developer")
+	}},
+	{"without scripts it is one click as well", func(t *testing.T, w *world) {
+		b := w.browser(t).withoutScripts()
+		b.signIn("bob")
+		c := b.opens(func() { b.click(role("PowerUser")) })
+		c.atConsole(home)
+		// A new tab has scripts again. In this one there are none on the
+		// leaving page either.
+		b.stays("form[data-roles]")
+		b.click(role("PowerUser"))
+		b.atConsole(home)
+	}},
+	{"a chosen region arrives", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open(developer)
+		b.retype("#region", "eu-north-1")
+		b.opens(func() { b.click("button[value=console]") }).atConsole("/console/home?region=eu-north-1")
+	}},
+	{"a link's destination arrives", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open("/go/111122225555/Developer?destination=https%3A%2F%2Feu-north-1.console.aws.amazon.com%2Fs3%2Fbuckets%3Fprefix%3Dlogs")
+		b.wants(".note", "The console opens at eu-north-1.console.aws.amazon.com/s3/buckets")
+		c := b.opens(func() { b.click("button[value=console]") })
+		c.atConsole("/console/s3/buckets?prefix=logs&region=eu-north-1")
+		c.wants("#region", "eu-north-1")
+		c.wants("#service", "s3")
+	}},
+	{"a destination elsewhere is refused", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open(developer + "?destination=https%3A%2F%2Fconsole.aws.amazon.com.example.org%2F")
+		c := b.opens(func() { b.click("button[value=console]") })
+		c.watch.allows("status of 400")
+		c.wantsAt(developer)
+		c.wants("main", "One thing needs correcting.", "Reference")
+	}},
+	{"a longer session than the role allows is announced before leaving", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("alice").open(admin)
+		b.pick("#duration", "4 hours")
+		c := b.opens(func() { b.click("button[value=console]") })
+		c.wants("[role=status]", "You asked for 4 hours; this role allows 1 hour.")
+		c.goes(func() { c.click("main a.button") })
+		c.wants("#role", "Admin")
+	}},
+	{"a second account meets AWS's own advice to log out first", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		b.opens(func() { b.click(role("PowerUser")) }).atConsole(home)
+		c := b.opens(func() { b.click(role("Developer")) })
+		c.watch.allows("status of 400")
+		c.until("AWS's answer", "document.querySelector('#error')")
+		c.wants("#error", "You must first log out before logging into a different AWS account.", "To logout, click here.")
+		c.goes(func() { c.click("#error a") })
+		c.wants("h1", "You are signed out")
+		d := b.opens(func() { b.click(role("Developer")) })
+		d.atConsole(home)
+		d.wants("#role", "Developer")
+	}},
+	{"the browser itself can take the sign-in to AWS", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open(powerUser)
+		b.click("details.more:last-of-type summary")
+		c := b.opens(func() { b.click("button[value=post]") })
+		c.until("the console", "location.pathname.startsWith('/console')")
+		c.wants("#account", "4444 5555 6666")
+		c.wants("#role", "PowerUser")
+		c.wants("#session-name", "bob")
+	}},
+	{"and without scripts by a button", func(t *testing.T, w *world) {
+		b := w.browser(t).withoutScripts()
+		b.signIn("bob").open(powerUser)
+		b.stays("form[action]:not([role]):not([action='/logout'])")
+		b.click("details.more:last-of-type summary")
+		b.goes(func() { b.click("button[value=post]") })
+		b.wants("h1", "Signing you in")
+		b.wants("main", strings.TrimPrefix(w.AWS, "http://"))
+		b.goes(func() { b.click("main button") })
+		b.until("the console", "location.pathname.startsWith('/console')")
+		b.wants("#role", "PowerUser")
+	}},
+}
+
+// role selects the button that opens the console as the role.
+func role(name string) string { return `.pair button[aria-label^="` + name + `,"]` }
+
+// atConsole waits for a page of the emulator's console.
+func (b *tab) atConsole(path string) {
+	b.t.Helper()
+	b.until("the console", "document.querySelector('#session-name')")
+	if got := b.at(); got != b.house.AWS+path {
+		b.t.Errorf("the tab is at %s, want %s", got, b.house.AWS+path)
+	}
+}
+
+// stays makes a form open in its own tab: a person would drag its answer
+// there.
+func (b *tab) stays(form string) {
+	b.t.Helper()
+	b.do("keeping "+form, chromedp.RemoveAttribute(chromedp.CSS(form), "target"))
+}
+
+// retype replaces what a field holds.
+func (b *tab) retype(selector, text string) {
+	b.t.Helper()
+	b.click(selector)
+	eval[bool](b, "document.activeElement.select(), true")
+	b.press(text)
+}
+
+// pick chooses a line of a select by typing it, as one does by keyboard.
+func (b *tab) pick(selector, line string) {
+	b.t.Helper()
+	b.do("focusing "+selector, chromedp.Focus(chromedp.CSS(selector)))
+	b.press(line)
+	b.until(line+" to be chosen", "document.activeElement.selectedOptions[0].text === '"+line+"'")
+}
