@@ -114,14 +114,19 @@ func (b *browser) eval(expression string) string {
 	return v
 }
 
-// until waits for a JavaScript condition.
+// until waits for a JavaScript condition, over navigations too: those take
+// the context away in which it is being looked at.
 func (b *browser) until(condition string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
-	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](condition)); err != nil {
-		b.t.Fatalf("never came true: %s: %v", condition, err)
+	var err error
+	for range 300 {
+		var ok bool
+		if ok, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](condition)); ok {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	b.t.Fatalf("never came true: %s: %v", condition, err)
 }
 
 // press has an element see a key.

@@ -43,7 +43,7 @@ var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
 
 // world is the door with everything around it, and a browser.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	server  *httptest.Server
 	public  string // its URL as browsers see it
 	acs     string
@@ -63,7 +63,7 @@ type world struct {
 	early    time.Duration // how far the clock is ahead
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	mux := http.NewServeMux()
 	w := &world{t: t, server: httptest.NewTLSServer(mux), acs: wikiACS}

@@ -68,7 +68,7 @@ func (w *world) encoded(r *crewjam.AuthnRequest) string {
 	return base64.StdEncoding.EncodeToString(document)
 }
 
-func mustURL(t *testing.T, s string) *url.URL {
+func mustURL(t testing.TB, s string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(s)
 	if err != nil {
