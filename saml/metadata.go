@@ -10,6 +10,9 @@ const (
 	NameIDUnspecified = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 )
 
+// nameIDFormats are what Subject can make.
+var nameIDFormats = []string{NameIDPersistent, NameIDEmail, NameIDTransient}
+
 const (
 	protocolSAML2   = "urn:oasis:names:tc:SAML:2.0:protocol"
 	bindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
@@ -47,8 +50,9 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 		w.close()
 		w.close()
 	}
-	w.leaf(mdNameIDFormat, NameIDPersistent)
-	w.leaf(mdNameIDFormat, NameIDEmail)
+	for _, format := range nameIDFormats {
+		w.leaf(mdNameIDFormat, format)
+	}
 	for _, binding := range []string{bindingRedirect, bindingPost} {
 		w.leaf(mdSingleSignOnService, "",
 			attribute{name: "Binding", value: binding},

@@ -222,7 +222,7 @@ func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor
 		validUntil:     earliest(entity.ValidUntil, role.ValidUntil),
 	}
 	for _, f := range role.NameIDFormats {
-		if v := strings.TrimSpace(string(f)); v == NameIDPersistent || v == NameIDEmail || v == NameIDTransient {
+		if v := strings.TrimSpace(string(f)); slices.Contains(nameIDFormats, v) {
 			sp.NameIDFormat = v
 			break
 		}
