@@ -187,10 +187,11 @@ func (k *keeper) begin(w http.ResponseWriter, r *http.Request, who gatehouse.Ses
 // finish ends the browser's session, if it has one.
 func (k *keeper) finish(w http.ResponseWriter, r *http.Request) error {
 	s, err := k.Get(r, k.name)
-	if err != nil {
+	s.Options.MaxAge = -1
+	if err != nil { // the record is out of reach; the cookie is not
+		http.SetCookie(w, sessions.NewCookie(s.Name(), "", s.Options))
 		return err
 	}
-	s.Options.MaxAge = -1
 	return s.Save(r, w)
 }
 

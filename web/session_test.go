@@ -187,6 +187,17 @@ func TestSignOutEndsTheSessionEvenUnrecorded(t *testing.T) {
 	wantContains(t, h.logs.String(), "sign-out not recorded")
 }
 
+func TestSignOutWithoutTheStoreTakesTheCookieAndSaysSo(t *testing.T) {
+	h := newHouse(t)
+	cookie := h.signIn()
+	h.records.err = &gatehouse.Unavailable{What: "store", Name: "db", Err: errors.New("refused")}
+	res := h.post("/logout", cookie, url.Values{})
+	wantContains(t, wantStatus(t, res, 503), "The record store cannot be reached.")
+	if c := sessionCookie(t, res); c.MaxAge >= 0 {
+		t.Errorf("the browser keeps %s", c)
+	}
+}
+
 func TestSigningOutTwiceIsFine(t *testing.T) {
 	h := newHouse(t)
 	wantStatus(t, h.post("/logout", "", url.Values{}), 303)
