@@ -181,8 +181,10 @@ func TestProxiesTakeTheirConfiguration(t *testing.T) {
 	}
 	site := regexp.MustCompile(`/etc/nginx/tls/\S+(crt|key)`).ReplaceAllString(read(t, "nginx.conf"), pair)
 	sitePath := write(t, "site.conf", site)
+	around := "pid DIR/pid; events {} http { access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b; " +
+		"fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e; include " + sitePath + "; }"
 	optional(t, "nginx", "-t", "-q", "-p", dir, "-e", filepath.Join(dir, "error.log"),
-		"-c", write(t, "nginx.conf", "pid "+dir+"/pid; events {} http { access_log off; include "+sitePath+"; }"))
+		"-c", write(t, "nginx.conf", strings.ReplaceAll(around, "DIR", dir)))
 	optional(t, "caddy", "validate", "--adapter", "caddyfile", "--config", "Caddyfile")
 	optional(t, "haproxy", "-c", "-q", "-f", write(t, "haproxy.cfg", strings.ReplaceAll(read(t, "haproxy.cfg"), "/etc/haproxy/aws.corp.example.com.pem", pair)))
 }
