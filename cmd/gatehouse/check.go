@@ -62,7 +62,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	defer cancel()
 	log := slog.New(slog.DiscardHandler)
 	list := []gatehouse.Finding{{Subject: "configuration", State: gatehouse.FindingOK,
-		Detail: fmt.Sprintf("%d directories, %d accounts, %d rules", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
+		Detail: fmt.Sprintf("directories: %d, accounts: %d, rules: %d", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
 	list = append(list, checkStore(ctx, cfg)...)
 	for _, dc := range cfg.Directories {

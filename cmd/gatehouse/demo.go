@@ -194,5 +194,5 @@ func announce(out io.Writer, f demoFlags, w *demo.World, portal string) {
 // curlLine signs in and takes credentials, in one line to paste. The cookie
 // stays in curl.
 func curlLine(url string) string {
-	return fmt.Sprintf("curl -s -b '' -o /dev/null -d 'username=bob&password=%s' %s/login --next -s -d as=bash %s/roles/444455556666/PowerUser", demo.Password, url, url)
+	return fmt.Sprintf("curl -s -b '' -o /dev/null -d 'username=bob&password=%s' %s/login --next -s -b '' -d as=bash %s/roles/444455556666/PowerUser", demo.Password, url, url)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,12 +45,15 @@ func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 }
 
 func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, account, role string) error {
-	if role == "" && strings.HasPrefix(account, "arn:") {
+	switch {
+	case role == "" && strings.HasPrefix(account, "arn:"):
 		r, err := gatehouse.ParseRoleARN(account)
 		if err != nil {
-			return err
+			return &usageError{err.Error(), "gatehouse explain --help"}
 		}
 		account, role = r.Account, r.Name
+	case account != "" && !gatehouse.AccountID.MatchString(account):
+		return &usageError{fmt.Sprintf("%q is no account: want twelve digits, or a role's ARN", account), "gatehouse explain --help"}
 	}
 	user, err := findPerson(ctx, cfg, username)
 	if err != nil {
@@ -60,6 +64,11 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 		user.DisplayName, user.Username, user.Directory, user.DN, user.Key(), access.SessionName(user))
 	if account == "" {
 		explainGroups(w, user)
+	}
+	for _, e := range cfg.Policy.Entitlements(user) {
+		if e.Account.ID == account && strings.EqualFold(e.Role.Name, role) {
+			role = e.Role.Name // IAM's names are unique whatever their case
+		}
 	}
 	explainRoles(w, cfg.Policy.Explain(user, account, role), account, role)
 	return w.Flush()
@@ -98,9 +107,20 @@ func chain(g gatehouse.Group) string {
 	return "  through " + strings.Join(g.Via, " in ")
 }
 
+// short is a duration without the zeros: 4h, not 4h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	for _, zeros := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zeros) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
 func explainRoles(w io.Writer, x access.Explanation, account, role string) {
 	for _, e := range x.Has {
-		fmt.Fprintf(w, "%s\t%s, up to %s\n", e.Role.ARN(), e.Account.Name, e.MaxSession)
+		fmt.Fprintf(w, "%s\t%s, up to %s\n", e.Role.ARN(), e.Account.Name, short(e.MaxSession))
 		for _, via := range e.Via {
 			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, via.Group.DN, chain(via.Group))
 		}

@@ -18,6 +18,7 @@ func helpCommand(stdout io.Writer) *cobra.Command {
 				return &usageError{fmt.Sprintf("there is no command %q", args[len(args)-1]), "gatehouse help"}
 			}
 			topic.SetOut(stdout)
+			topic.InitDefaultHelpFlag()
 			return topic.Help()
 		},
 	}

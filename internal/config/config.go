@@ -85,7 +85,7 @@ func (c *Config) setDefaults() {
 	c.Web.SetDefaults()
 	c.Store.SetDefaults()
 	c.SAML.SetDefaults()
-	if c.Web.PublicURL != "" { // without it there is fault enough
+	if strings.Contains(c.Web.PublicURL, "://") { // else there is fault enough
 		c.SAML.EntityID = cmp.Or(c.SAML.EntityID, strings.TrimSuffix(c.Web.PublicURL, "/")+"/saml/metadata")
 	}
 	c.AWS.SetDefaults()

@@ -1,3 +1,218 @@
 package browser
 
-var looksWalks []walk
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+var looksWalks = []walk{
+	{"Tab reaches everything on the sign-in page in reading order", func(t *testing.T, w *world) {
+		b := w.browser(t).open("/login")
+		b.tabOrder("username password Sign·in platform@corp.example.com")
+	}},
+	{"Tab reaches everything on the portal in reading order", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		b.tabOrder("Skip·to·the·page Gatehouse q Bob·Okafor Developer Keys PowerUser Keys platform@corp.example.com")
+	}},
+	{"Tab reaches everything on a role's page in reading order", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open(powerUser)
+		before := "Skip·to·the·page Gatehouse q Bob·Okafor Accounts Open·console profile duration region "
+		after := " Another·way·to·the·console platform@corp.example.com"
+		b.tabOrder(before + "Get·credentials" + after)
+		b.get()
+		b.tabOrder(before + "Get·new·credentials macOS·and·Linux sheet Copy Show Download" + after)
+	}},
+	{"the keyboard alone signs in, takes credentials and signs out", keyboardAlone},
+	{"the skip link leads past the header", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		b.press(kb.Tab)
+		b.press(kb.Enter)
+		b.press(kb.Tab)
+		b.until("the cursor on the first role", `document.activeElement.innerText === "Developer"`)
+	}},
+	{"nothing scrolls sideways at 320 pixels", func(t *testing.T, w *world) { everywhere(t, w, 320, 640, 1, fits) }},
+	{"nor at 200 % of a laptop's screen", func(t *testing.T, w *world) { everywhere(t, w, 683, 384, 2, fits) }},
+	{"on a phone everything is large enough for a finger", func(t *testing.T, w *world) { everywhere(t, w, 360, 740, 1, touchable) }},
+	{"everything can be read in light", func(t *testing.T, w *world) { readable(t, w, "light") }},
+	{"everything can be read in the dark", func(t *testing.T, w *world) { readable(t, w, "dark") }},
+	{"with forced colours and without motion the page is all there", func(t *testing.T, w *world) {
+		b := w.browser(t)
+		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "forced-colors", Value: "active"}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		b.signIn("bob")
+		if n := eval[int](b, `[...document.querySelectorAll("*")].filter(e => parseFloat(getComputedStyle(e).transitionDuration) > 0).length`); n != 0 {
+			t.Errorf("%d elements move", n)
+		}
+		if n := b.count(pairs); n != 2 {
+			t.Errorf("%d roles are shown", n)
+		}
+	}},
+}
+
+// tabOrder walks with Tab from the top to the end of the page. Each stop must
+// be what is wanted next, in view, and visibly focused.
+func (b *tab) tabOrder(want string) {
+	b.t.Helper()
+	eval[bool](b, `document.activeElement.blur(), getSelection().removeAllRanges(), scrollTo(0, 0),
+		document.body.tabIndex = -1, document.body.focus(), document.body.removeAttribute("tabindex"), true`)
+	var got []string
+	for range len(strings.Fields(want)) + 1 {
+		b.press(kb.Tab)
+		stop := eval[string](b, `(() => {
+			const e = document.activeElement;
+			if (!e || e === document.body) return "";
+			const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+			const seen = box.width > 1 && box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+			const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+			const name = e.name && e.tagName !== "BUTTON" ? e.name : e.id === "sheet" ? "sheet" : e.innerText.trim().split("\n")[0];
+			return name.replaceAll(" ", "·") + (seen ? "" : "(out·of·view)") + (ring ? "" : "(no·ring)");
+		})()`)
+		if stop == "" {
+			break
+		}
+		got = append(got, stop)
+	}
+	if line := strings.Join(got, " "); line != want {
+		b.t.Errorf("Tab at %s leads to\n%s\nwant\n%s", b.at(), line, want)
+	}
+}
+
+func keyboardAlone(t *testing.T, w *world) {
+	b := w.browser(t).open("/login")
+	b.press("bob\t" + password + "\t")
+	b.goes(func() { b.press(" ") })
+	b.press("/pay")
+	b.press(kb.Enter)
+	b.until("the cursor on the role", `document.activeElement.innerText === "Developer"`)
+	b.press(kb.Tab)
+	b.goes(func() { b.press(kb.Enter) })
+	b.wantsAt(developer)
+	b.do("focusing the region", chromedp.Focus(chromedp.CSS("#region")))
+	b.press(kb.Tab)
+	b.press(" ")
+	b.until("the credentials", shown)
+	// While AWS is asked the button is out of use; the focus must not be lost by it.
+	b.until("the cursor where it was", `document.activeElement.matches("[data-get]")`)
+	b.do("focusing the menu", chromedp.Focus(chromedp.CSS(".menu summary")))
+	b.press(kb.Enter)
+	b.press(kb.Tab)
+	b.goes(func() { b.press(kb.Enter) })
+	b.wants("[role=status]", "You are signed out.")
+}
+
+// everywhere shows every page in a window of one size to one judge.
+func everywhere(t *testing.T, w *world, width, height int64, scale float64, judge func(*tab, string)) {
+	b := w.browser(t).size(width, height, scale)
+	b.watch.allows(refused, "status of 403")
+	judge(b.open("/login"), "sign-in")
+	refusal(b, "erin", password)
+	judge(b, "refused sign-in")
+	b.open("/login").signIn("alice")
+	judge(b, "portal")
+	b.click(".menu summary")
+	judge(b, "person menu")
+	b.open(admin)
+	judge(b, "role")
+	b.pick("#duration", "4 hours")
+	b.get()
+	judge(b, "credentials")
+	b.click("[data-show]")
+	judge(b, "credentials in the open")
+	judge(b.open("/roles/111122223333/Nothing"), "problem")
+	b.size(width, height, scale)
+	other := w.browser(t).size(width, height, scale)
+	judge(other.signIn("carol"), "300 roles")
+	empty := w.browser(t).size(width, height, scale)
+	judge(empty.signIn("dan"), "no roles")
+}
+
+// fits fails where a page is wider than its window.
+func fits(b *tab, page string) {
+	b.t.Helper()
+	wide := eval[[]string](b, `document.scrollingElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
+		.filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + "." + e.className)`)
+	if len(wide) > 0 {
+		b.t.Errorf("%s: wider than the window are %q", page, wide)
+	}
+}
+
+// touchable fails where something to press is lower than 40 pixels, links in
+// running text and the boxes of a label aside.
+func touchable(b *tab, page string) {
+	b.t.Helper()
+	small := eval[[]string](b, `[...document.querySelectorAll("button, summary, select, input:not([type=hidden]):not([type=checkbox]), .pair a, a.button, a.brand")]
+		.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 39.5)
+		.map(e => (e.innerText || e.name) + " " + e.getBoundingClientRect().height)`)
+	if len(small) > 0 {
+		b.t.Errorf("%s: too low for a finger are %q", page, slices.Compact(small))
+	}
+}
+
+// leastContrast is what WCAG 2.2 asks of text (1.4.3, level AA).
+const leastContrast = 4.5
+
+// readable computes the contrast of every text on every page.
+func readable(t *testing.T, w *world, scheme string) {
+	texts := 0
+	everywhereIn(t, w, scheme, func(b *tab, page string) {
+		found := eval[[]struct {
+			Text, Ink, Ground string
+			Ratio             float64
+		}](b, contrasts)
+		texts += len(found)
+		for _, f := range found {
+			if f.Ratio < leastContrast {
+				t.Errorf("%s: %q is %s on %s, %.2f to 1", page, f.Text, f.Ink, f.Ground, f.Ratio)
+			}
+		}
+	})
+	if texts < 100 {
+		t.Errorf("only %d texts were found", texts)
+	}
+}
+
+// everywhereIn is everywhere for one colour scheme, in a laptop's window.
+func everywhereIn(t *testing.T, w *world, scheme string, judge func(*tab, string)) {
+	everywhere(t, w, 1120, 800, 1, func(b *tab, page string) {
+		b.scheme(scheme)
+		want := map[string]string{"light": "rgb(249, 250, 252)", "dark": "rgb(14, 18, 23)"}[scheme]
+		b.until(fmt.Sprintf("%s to be %s", page, scheme), `getComputedStyle(document.body).backgroundColor === "`+want+`" &&
+			document.getAnimations().length === 0`)
+		judge(b, page)
+	})
+}
+
+// contrasts lists each visible text with the ratio of its colour to what lies
+// behind it (WCAG 2.2, "contrast ratio" and "relative luminance").
+const contrasts = `(() => {
+	const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+	const rgba = (colour) => {
+		canvas.clearRect(0, 0, 1, 1);
+		canvas.fillStyle = colour;
+		canvas.fillRect(0, 0, 1, 1);
+		return [...canvas.getImageData(0, 0, 1, 1).data];
+	};
+	const over = (top, below) => [0, 1, 2].map((i) => (top[i] * top[3] + below[i] * (255 - top[3])) / 255).concat(255);
+	const luminance = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const ground = (e) => {
+		const layers = [];
+		for (let n = e; n; n = n.parentElement) layers.push(rgba(getComputedStyle(n).backgroundColor));
+		return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 255]);
+	};
+	const fields = [...document.querySelectorAll("input:not([type=hidden]):not([type=checkbox]), select")];
+	const texts = [...document.querySelectorAll("body *")].filter((e) => !["SCRIPT", "OPTION"].includes(e.tagName) &&
+		[...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim()));
+	return [...texts, ...fields].filter((e) => e.checkVisibility()).map((e) => {
+		const below = ground(e), style = getComputedStyle(e, e.value === "" && e.placeholder ? "::placeholder" : null);
+		const ink = over(rgba(style.color), below);
+		const [a, b] = [luminance(ink), luminance(below)].sort((x, y) => y - x);
+		return { Text: (e.innerText || e.value || e.placeholder || "").trim().slice(0, 40), Ink: style.color, Ground: below.slice(0, 3).join(" "), Ratio: (a + 0.05) / (b + 0.05) };
+	});
+})()`
