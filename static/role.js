@@ -11,6 +11,7 @@ const rememberedTab = "gatehouse.tab";
 let given = null; // the last hand-out
 let secrets = []; // what to mask in it
 let clock = 0;
+let asking = false;
 
 part("plain").remove();
 part("scripted").hidden = false;
@@ -25,7 +26,7 @@ form.addEventListener("keydown", (e) => {
   // Enter in a field means credentials, not the first button of the form.
   if (e.key !== "Enter" || !e.target.matches(".fields input")) return;
   e.preventDefault();
-  if (!part("get").disabled) get();
+  get();
 });
 for (const tab of tabs) {
   tab.addEventListener("click", () => select(tab));
@@ -40,7 +41,7 @@ function usualTab() {
 }
 
 async function get() {
-  if (!form.reportValidity()) return;
+  if (asking || !form.reportValidity()) return;
   busy(true);
   part("problem").hidden = true;
   try {
@@ -56,8 +57,11 @@ async function get() {
   busy(false);
 }
 
+// busy says so on the button. It is not disabled in the HTML sense: the focus
+// would be lost by that.
 function busy(on) {
-  part("get").disabled = on;
+  asking = on;
+  part("get").setAttribute("aria-disabled", String(on));
   part("get").classList.toggle("main", !given);
   part("get").textContent = on ? "Asking AWS…" : given ? "Get new credentials" : "Get credentials";
 }
