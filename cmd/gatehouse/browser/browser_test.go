@@ -13,7 +13,6 @@ import (
 	"context"
 	"flag"
 	"testing"
-	"time"
 
 	"gatehouse/internal/outside"
 )
@@ -33,10 +32,8 @@ type world struct {
 }
 
 func TestBrowser(t *testing.T) {
-	began := time.Now()
-	w := &world{house: startHouse(t), chromium: outside.Chromium(t)}
-	t.Logf("up after %s", time.Since(began))
-	t.Cleanup(func() { t.Logf("cleanup at %s", time.Since(began)) })
+	chromium := outside.Chromium(t)
+	w := &world{house: startHouse(t), chromium: chromium}
 	for _, part := range []struct {
 		name  string
 		walks []walk

@@ -78,8 +78,6 @@ func readHouse(t *testing.T, stdout *bufio.Reader, stderr *lines) *house {
 // endHouse asks the demo to end, and holds it to having had no trouble that
 // an operator should look at.
 func endHouse(t *testing.T, cmd *exec.Cmd, stderr *lines) {
-	began := time.Now()
-	defer func() { t.Logf("ending took %s", time.Since(began)) }()
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,13 @@ var looksWalks = []walk{
 		b.press(kb.Tab)
 		b.until("the cursor on the first role", `document.activeElement.innerText === "Developer"`)
 	}},
-	{"nothing scrolls sideways at 320 pixels", func(t *testing.T, w *world) { everywhere(t, w, 320, 640, 1, fits) }},
+	{"nothing scrolls sideways at 320 pixels", func(t *testing.T, w *world) {
+		everywhere(t, w, 320, 640, 1, fits)
+		b := w.browser(t).size(320, 640, 1)
+		b.watch.allows(refused)
+		refusal(b, "erin", password)
+		fits(b, "expired password")
+	}},
 	{"nor at 200 % of a laptop's screen", func(t *testing.T, w *world) { everywhere(t, w, 683, 384, 2, fits) }},
 	{"on a phone everything is large enough for a finger", func(t *testing.T, w *world) { everywhere(t, w, 360, 740, 1, touchable) }},
 	{"everything can be read in light", func(t *testing.T, w *world) { readable(t, w, "light") }},
@@ -85,6 +92,7 @@ func (b *tab) tabOrder(want string) {
 
 func keyboardAlone(t *testing.T, w *world) {
 	b := w.browser(t).open("/login")
+	b.until("the cursor in the name", "document.activeElement.id === 'username'")
 	b.press("bob\t" + password + "\t")
 	b.goes(func() { b.press(" ") })
 	b.press("/pay")
@@ -111,7 +119,8 @@ func everywhere(t *testing.T, w *world, width, height int64, scale float64, judg
 	b := w.browser(t).size(width, height, scale)
 	b.watch.allows(refused, "status of 403")
 	judge(b.open("/login"), "sign-in")
-	refusal(b, "erin", password)
+	// Nobody is refused often enough to be told to wait.
+	refusal(b, fmt.Sprintf("nobody-%d-%d", width, rand.Uint32()), password)
 	judge(b, "refused sign-in")
 	b.open("/login").signIn("alice")
 	judge(b, "portal")
@@ -135,8 +144,8 @@ func everywhere(t *testing.T, w *world, width, height int64, scale float64, judg
 // fits fails where a page is wider than its window.
 func fits(b *tab, page string) {
 	b.t.Helper()
-	wide := eval[[]string](b, `document.scrollingElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
-		.filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + "." + e.className)`)
+	wide := eval[[]string](b, `(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth ? [] : [...document.querySelectorAll("body *")]
+		.filter(e => e.getBoundingClientRect().right > clientWidth).map(e => e.tagName + "." + e.className))(document.scrollingElement)`)
 	if len(wide) > 0 {
 		b.t.Errorf("%s: wider than the window are %q", page, wide)
 	}
