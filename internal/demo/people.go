@@ -37,7 +37,7 @@ func people() []Person {
 		{Username: "carol", Shows: "300 roles in 60 accounts", name: "Carol Lindqvist", groups: []string{staff, "CN=Operations," + groupsUnit}},
 		{Username: "dan", Shows: "no roles, although a group elsewhere has the right name", name: "Dan Moreau", groups: []string{staff}},
 		{Username: "erin", Shows: "an expired password", name: "Erin Walsh", groups: []string{staff}, state: map[string][]string{"pwdExpired": {"TRUE"}}},
-		{Username: "frank", Shows: "a locked account", name: "Frank Adeyemi", groups: []string{staff}, state: map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
+		{Username: "frank", Shows: "a locked account: the page tells nobody, the record does", name: "Frank Adeyemi", groups: []string{staff}, state: map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
 		{Username: "grace", Shows: "a disabled account", name: "Grace Tanaka", groups: []string{staff}, state: map[string][]string{"userAccountControl": {"514"}}},
 		{Username: "zoë", Shows: "a name with non-ASCII letters, commas and quotes", name: `Zoë "Zo" O'Brien, PhD`, cn: `Zoë \"Zo\" O'Brien\, PhD`, groups: []string{staff, "CN=Sandbox Users," + groupsUnit}},
 	}

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
 )
 
 // pictures is the folder that the README shows pictures from. `go test
@@ -22,19 +24,27 @@ const largestPicture = 150 << 10
 
 var pictureWalks = []walk{
 	{"sign-in", func(t *testing.T, w *world) {
-		b := w.browser(t).size(1120, 640, 1).open("/login")
+		b := w.camera(t).size(1120, 640, 1).open("/login")
 		b.typeIn("#username", "alice")
 		b.typeIn("#password", password)
 		b.pictured("sign-in")
 	}},
 	{"portal", func(t *testing.T, w *world) {
-		b := w.browser(t).size(1120, 800, 1).signIn("alice")
+		b := w.camera(t).size(1120, 800, 1).signIn("alice")
 		b.pictured("portal")
 	}},
 	{"credentials", func(t *testing.T, w *world) {
-		b := w.browser(t).size(1120, 800, 1).signIn("alice").open(readOnly).get()
+		b := w.camera(t).size(1120, 880, 1).signIn("alice").open(readOnly).get()
 		b.pictured("credentials")
 	}},
+}
+
+// camera is a browser without scroll bars.
+func (w *world) camera(t *testing.T) *tab {
+	t.Helper()
+	b := w.browser(t)
+	call(b, emulation.SetScrollbarsHidden, emulation.SetScrollbarsHiddenParams{Hidden: true})
+	return b
 }
 
 // pictured takes the picture that is called name in light and in the dark.
@@ -44,6 +54,7 @@ func (b *tab) pictured(name string) {
 	if *update {
 		dir = pictures
 	}
+	b.do("moving the mouse away", chromedp.MouseEvent(chromedp.MouseMoved, 1, 1))
 	light := b.scheme("light").picture(filepath.Join(dir, name+".png"))
 	dark := b.scheme("dark").picture(filepath.Join(dir, name+"-dark.png"))
 	if light < 0.7 || dark > 0.3 {
@@ -55,7 +66,8 @@ func (b *tab) pictured(name string) {
 // picture that shows nothing, or too much for the README, fails.
 func (b *tab) picture(path string) (brightness float64) {
 	b.t.Helper()
-	eval[*runtime.RemoteObject](b, "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+	eval[*runtime.RemoteObject](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+		.then(() => Promise.all(document.getAnimations().map(a => a.finished)))`)
 	shot, err := png.Decode(bytes.NewReader(call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data))
 	if err != nil {
 		b.t.Fatal(err)
