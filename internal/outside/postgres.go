@@ -28,8 +28,8 @@ var postgres struct {
 	main   bool // Main will end it
 }
 
-// Main runs a package's tests and then ends the PostgreSQL server that they
-// may have started:
+// Main runs a package's tests and then ends the servers that they may have
+// started for all of them, PostgreSQL and Samba:
 //
 //	func TestMain(m *testing.M) { outside.Main(m) }
 func Main(m *testing.M) { os.Exit(Run(m)) }
@@ -40,6 +40,9 @@ func Run(m interface{ Run() int }) int {
 	code := m.Run()
 	if postgres.server != nil {
 		postgres.server.stop()
+	}
+	if samba.dc != nil {
+		samba.dc.stop()
 	}
 	return code
 }
