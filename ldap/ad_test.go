@@ -132,7 +132,7 @@ func TestActiveDirectoryGroups(t *testing.T) {
 		want     []string
 	}{
 		{"tokenGroups: nested and primary groups, no distribution list", "alice", func(*ldap.Config) {}, []string{"Domain Staff", "dept", "team"}},
-		{"tokenGroups unreadable: the rule in chain, and the primary group", "bob", func(*ldap.Config) {}, []string{"Domain Staff", "dept", "team"}},
+		{"tokenGroups unreadable: walked, and the primary group", "bob", func(*ldap.Config) {}, []string{"Domain Staff", "team", "team > dept"}},
 		{"direct groups alone", "bob", func(c *ldap.Config) { c.Nested = &no }, []string{"team"}},
 		{"a filter of one's own is walked with", "bob", func(c *ldap.Config) { c.GroupFilter = "(member=%s)" }, []string{"newsletter", "team", "team > dept"}},
 		{"groups outside the base do not count", "alice", func(c *ldap.Config) { c.GroupBaseDN = groupDN("team") }, []string{"team"}},

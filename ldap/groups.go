@@ -23,13 +23,15 @@ const (
 	maxGroups = 2000
 
 	// perFilter is how many alternatives go into one filter, which keeps it
-	// well below the sizes that servers refuse.
-	perFilter = 100
+	// well below the sizes that servers refuse. Identifiers are short.
+	perFilter    = 100
+	perSIDFilter = 500
 )
+
+var errTooDeep = fmt.Errorf("groups are nested more than %d deep", maxDepth)
 
 // Rules of matching and capabilities of Active Directory (MS-ADTS §3.1.1.3.4).
 const (
-	ruleInChain   = "1.2.840.113556.1.4.1941"
 	capActiveDir  = "1.2.840.113556.1.4.800"
 	securityGroup = "(groupType:1.2.840.113556.1.4.803:=2147483648)"
 )
@@ -51,14 +53,18 @@ func (d *Directory) groups(ctx context.Context, u gatehouse.User, explain bool) 
 		return nil, err
 	}
 	if !computes {
-		return d.walk(ctx, u)
+		return d.walk(ctx, u, nil)
 	}
 	groups, err := d.tokenGroups(ctx, u)
+	if errors.Is(err, errHidden) {
+		d.warnOnce(ctx)
+		return d.windowsWalk(ctx, u)
+	}
 	if err != nil || !explain {
 		return groups, err
 	}
-	walked, err := d.walk(ctx, u)
-	if err != nil {
+	walked, err := d.windowsWalk(ctx, u)
+	if err != nil && !errors.Is(err, errTooDeep) {
 		return nil, err
 	}
 	return withVia(groups, walked), nil
@@ -112,8 +118,10 @@ func groupFilter(template, dn, username string) string {
 	return strings.NewReplacer("%s", goldap.EscapeFilter(dn), "%u", name).Replace(template)
 }
 
-// walk goes from the person upwards, a level at a time.
-func (d *Directory) walk(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
+// walk goes from the person upwards, a level at a time. further are groups
+// that they are in although no filter tells. With errTooDeep it returns the
+// groups as far as it came.
+func (d *Directory) walk(ctx context.Context, u gatehouse.User, further []gatehouse.Group) ([]gatehouse.Group, error) {
 	var groups []gatehouse.Group
 	seen := map[string]bool{dnKey(u.DN): true}
 	level, username := []gatehouse.Group{{DN: u.DN}}, u.Username
@@ -122,6 +130,9 @@ func (d *Directory) walk(ctx context.Context, u gatehouse.User) ([]gatehouse.Gro
 		if err != nil {
 			return nil, err
 		}
+		if depth == 0 {
+			found = append(found, further...)
+		}
 		found = slices.DeleteFunc(found, func(g gatehouse.Group) bool {
 			key := dnKey(g.DN)
 			known := seen[key]
@@ -129,7 +140,7 @@ func (d *Directory) walk(ctx context.Context, u gatehouse.User) ([]gatehouse.Gro
 			return known
 		})
 		if depth == maxDepth && len(found) > 0 {
-			return nil, fmt.Errorf("groups are nested more than %d deep, as far as %s", maxDepth, found[0].DN)
+			return groups, fmt.Errorf("%w, as far as %s", errTooDeep, found[0].DN)
 		}
 		if groups = append(groups, found...); len(groups) > maxGroups {
 			return nil, fmt.Errorf("more than %d groups: %w", maxGroups, errTooMany)
@@ -261,27 +272,27 @@ func plainDN(dn string) bool {
 	return true
 }
 
+// errHidden: the service account may not read tokenGroups.
+var errHidden = errors.New("tokenGroups cannot be read")
+
 // tokenGroups are the groups that Windows itself would give the person:
 // nested, the primary group among them, distribution lists left out
 // (MS-ADTS §3.1.1.4.5.19). The attribute holds SIDs, which are looked up.
 func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
 	entries, err := d.search(ctx, query{base: u.DN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
-		attributes: []string{"tokenGroups", "objectSid", "primaryGroupID"}, most: 1})
-	code, answered := resultCode(err)
-	unreadable := answered && (code == goldap.LDAPResultOperationsError || code == goldap.LDAPResultInsufficientAccessRights)
-	if err != nil && !unreadable {
+		attributes: []string{"tokenGroups"}, most: 1})
+	if code, answered := resultCode(err); answered && (code == goldap.LDAPResultOperationsError || code == goldap.LDAPResultInsufficientAccessRights) {
+		return nil, errHidden
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err == nil && len(entries) != 1 {
+	if len(entries) != 1 {
 		return nil, fmt.Errorf("%s cannot be read any more", u.DN)
 	}
-	var sids [][]byte
-	if err == nil {
-		sids = entries[0].GetEqualFoldRawAttributeValues("tokenGroups")
-	}
-	// Everybody has a primary group, so that an empty list is an unreadable one.
+	sids := entries[0].GetEqualFoldRawAttributeValues("tokenGroups")
 	if len(sids) == 0 {
-		return d.inChain(ctx, u)
+		return nil, errHidden // everybody has a primary group
 	}
 	return d.bySID(ctx, sids)
 }
@@ -292,7 +303,7 @@ func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group
 		return nil, fmt.Errorf("%d groups, more than %d: %w", len(sids), maxGroups, errTooMany)
 	}
 	var groups []gatehouse.Group
-	for chunk := range slices.Chunk(sids, perFilter) {
+	for chunk := range slices.Chunk(sids, perSIDFilter) {
 		filter := "(&(objectCategory=group)" + securityGroup + "(|"
 		for _, sid := range chunk {
 			filter += "(objectSid=" + escapeBytes(sid) + ")"
@@ -308,35 +319,17 @@ func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group
 	return groups, nil
 }
 
-// inChain has the server follow member upwards, for a service account that
-// may not read tokenGroups. That leaves out the primary group, which is
-// nobody's member attribute, and is added by its identifier.
-func (d *Directory) inChain(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
-	d.warnOnce(ctx)
+// windowsWalk walks as Windows does, for a service account that may not read
+// tokenGroups, and for the ways that tokenGroups does not tell: through
+// security groups alone, and from the primary group, too, which is nobody's
+// member attribute. The server's own rule "in chain" is of no use for that:
+// it also goes through distribution lists, to groups that Windows would not give.
+func (d *Directory) windowsWalk(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
 	primary, err := d.primaryGroup(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	groups, seen := primary, map[string]bool{}
-	starts := []string{u.DN}
-	for _, g := range primary {
-		seen[dnKey(g.DN)] = true
-		starts = append(starts, g.DN)
-	}
-	for _, dn := range starts {
-		filter := "(&(objectCategory=group)" + securityGroup + "(member:" + ruleInChain + ":=" + goldap.EscapeFilter(dn) + "))"
-		entries, err := d.groupEntries(ctx, filter, []string{d.cfg.GroupNameAttribute})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if key := dnKey(e.DN); !seen[key] {
-				seen[key] = true
-				groups = append(groups, d.group(e))
-			}
-		}
-	}
-	return groups, nil
+	return d.walk(ctx, u, primary)
 }
 
 func (d *Directory) primaryGroup(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {

@@ -1,0 +1,4 @@
+package ldap
+
+// What the tests of a real domain look at from inside.
+var WindowsWalk = (*Directory).windowsWalk
