@@ -236,17 +236,11 @@ func TestDirectoriesListsTheDefaultsByType(t *testing.T) {
 }
 
 func TestLinksLeadSomewhere(t *testing.T) {
-	// The browser's tests take the pictures; until they have, there is none.
-	pictures, err := filepath.Glob("pictures/*.png")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unpictured := len(pictures) == 0
-	link := regexp.MustCompile(`(!?)\[[^\]]*\]\(([^)\s]+)\)`)
+	link := regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
 	for _, page := range pages(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
-			path, anchor, _ := strings.Cut(m[2], "#")
-			if strings.Contains(path, "://") || m[1] == "!" && unpictured {
+			path, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(path, "://") {
 				continue
 			}
 			target := page
@@ -254,9 +248,9 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				target = filepath.Join(filepath.Dir(page), path)
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s: %v", page, m[2], err)
+				t.Errorf("%s links to %s: %v", page, m[1], err)
 			} else if anchor != "" && !slices.Contains(anchors(read(t, target)), anchor) {
-				t.Errorf("%s links to %s, and %s has no such heading; it has %q", page, m[2], path, anchors(read(t, target)))
+				t.Errorf("%s links to %s, and %s has no such heading; it has %q", page, m[1], path, anchors(read(t, target)))
 			}
 		}
 	}
@@ -453,6 +447,42 @@ func TestWhatIsNamedExists(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\b(Server|Broker|Directory|Policy|IdP|Client|keeper|throttle)\.(\w+)`).FindAllStringSubmatch(life[1], -1) {
 		if !regexp.MustCompile(`func \(\w+ \*` + m[1] + `\) ` + m[2] + `\(`).MatchString(everything) {
 			t.Errorf("architecture.md has %s, which is no method", m[0])
+		}
+	}
+}
+
+func TestWhatPeopleSeeIsWhatThePagesSay(t *testing.T) {
+	said := read(t, top+"/web/problem.go")
+	var quoted []string
+	_, states, _ := strings.Cut(read(t, "directories.md"), "## What a person sees")
+	for _, m := range regexp.MustCompile(`(?m)[|*] ?([A-Z][^|*]*\.)`).FindAllStringSubmatch(states, -1) {
+		quoted = append(quoted, m[1])
+	}
+	_, failures, _ := strings.Cut(read(t, "operations.md"), "| What people see |")
+	failures, _, _ = strings.Cut(failures, "\n\n")
+	for _, m := range regexp.MustCompile(`(?m)^\| ([A-Z][^|]*?\.)`).FindAllStringSubmatch(failures, -1) {
+		quoted = append(quoted, m[1])
+	}
+	if len(quoted) < 20 {
+		t.Fatalf("found only %q; are the patterns right?", quoted)
+	}
+	for _, sentence := range quoted {
+		if !strings.Contains(said, strconv.Quote(sentence)) {
+			t.Errorf("the documents quote %q, which web/problem.go does not say", sentence)
+		}
+	}
+}
+
+func TestReasonsOfTheRecordAreOnesThatAreGiven(t *testing.T) {
+	given := read(t, top+"/internal/access/broker.go") + read(t, top+"/ldap/password.go") + read(t, top+"/ldap/search.go")
+	for _, row := range rows(read(t, "operations.md")) {
+		if words(row[0])[0] != "reason" {
+			continue
+		}
+		for _, word := range words(row[1]) {
+			if !strings.Contains(given, strconv.Quote(word)) {
+				t.Errorf("operations.md has the reason %s, which nothing gives", word)
+			}
 		}
 	}
 }
