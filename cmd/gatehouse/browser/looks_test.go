@@ -1,8 +1,6 @@
 package browser
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -37,17 +35,7 @@ var looksWalks = []walk{
 		b.press(kb.Tab)
 		b.until("the cursor on the first role", `document.activeElement.innerText === "Developer"`)
 	}},
-	{"nothing scrolls sideways at 320 pixels", func(t *testing.T, w *world) {
-		everywhere(t, w, 320, 640, 1, fits)
-		b := w.browser(t).size(320, 640, 1)
-		b.watch.allows(refused)
-		refusal(b, "erin", password)
-		fits(b, "expired password")
-	}},
-	{"nor at 200 % of a laptop's screen", func(t *testing.T, w *world) { everywhere(t, w, 683, 384, 2, fits) }},
-	{"on a phone everything is large enough for a finger", func(t *testing.T, w *world) { everywhere(t, w, 360, 740, 1, touchable) }},
-	{"everything can be read in light", func(t *testing.T, w *world) { readable(t, w, "light") }},
-	{"everything can be read in the dark", func(t *testing.T, w *world) { readable(t, w, "dark") }},
+	{"every page fits, can be touched, and can be read in light and in the dark", everyPage},
 	{"with forced colours and without motion the page is all there", func(t *testing.T, w *world) {
 		b := w.browser(t)
 		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -114,35 +102,45 @@ func keyboardAlone(t *testing.T, w *world) {
 	b.wants("[role=status]", "You are signed out.")
 }
 
-// everywhere shows every page in a window of one size to one judge.
-func everywhere(t *testing.T, w *world, width, height int64, scale float64, judge func(*tab, string)) {
-	b := w.browser(t).size(width, height, scale)
+// everyPage holds all pages to the rules of looks.
+func everyPage(t *testing.T, w *world) {
+	b := w.browser(t)
 	b.watch.allows(refused, "status of 403")
-	judge(b.open("/login"), "sign-in")
-	// Nobody is refused often enough to be told to wait.
-	refusal(b, fmt.Sprintf("nobody-%d-%d", width, rand.Uint32()), password)
-	judge(b, "refused sign-in")
-	b.open("/login").signIn("alice")
-	judge(b, "portal")
+	b.open("/login").looks("sign-in")
+	refusal(b, "erin", password)
+	b.looks("refused sign-in")
+	b.open("/login").signIn("alice").looks("portal")
 	b.click(".menu summary")
-	judge(b, "person menu")
-	b.open(admin)
-	judge(b, "role")
+	b.looks("person menu")
+	b.open(admin).looks("role")
 	b.pick("#duration", "4 hours")
-	b.get()
-	judge(b, "credentials")
+	b.get().looks("credentials")
 	b.click("[data-show]")
-	judge(b, "credentials in the open")
-	judge(b.open("/roles/111122223333/Nothing"), "problem")
-	b.size(width, height, scale)
-	other := w.browser(t).size(width, height, scale)
-	judge(other.signIn("carol"), "300 roles")
-	empty := w.browser(t).size(width, height, scale)
-	judge(empty.signIn("dan"), "no roles")
+	b.looks("credentials in the open")
+	leaving := b.opens(func() { b.click("button[value=console]") })
+	leaving.do("staying on the leaving page", chromedp.Stop())
+	leaving.looks("leaving page")
+	b.open("/roles/111122223333/Nothing").looks("problem")
+	w.browser(t).signIn("carol").looks("300 roles")
+	w.browser(t).signIn("dan").looks("no roles")
+	plain := w.browser(t).withoutScripts()
+	plain.signIn("bob").open(powerUser).looks("role without scripts")
+	plain.open("/?q=nothing").looks("search without scripts")
+}
+
+// looks holds the page that is shown to every rule, each in its own window.
+func (b *tab) looks(page string) {
+	b.t.Helper()
+	b.size(320, 640, 1).fits(page + " at 320 pixels")
+	b.size(683, 384, 2).fits(page + " at 200 % of a laptop's screen")
+	b.size(360, 740, 1).touchable(page + " on a phone")
+	b.size(1120, 800, 1)
+	b.scheme("light").readable(page+" in light", "rgb(249, 250, 252)")
+	b.scheme("dark").readable(page+" in the dark", "rgb(14, 18, 23)")
 }
 
 // fits fails where a page is wider than its window.
-func fits(b *tab, page string) {
+func (b *tab) fits(page string) {
 	b.t.Helper()
 	wide := eval[[]string](b, `(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth ? [] : [...document.querySelectorAll("body *")]
 		.filter(e => e.getBoundingClientRect().right > clientWidth).map(e => e.tagName + "." + e.className))(document.scrollingElement)`)
@@ -153,7 +151,7 @@ func fits(b *tab, page string) {
 
 // touchable fails where something to press is lower than 40 pixels, links in
 // running text and the boxes of a label aside.
-func touchable(b *tab, page string) {
+func (b *tab) touchable(page string) {
 	b.t.Helper()
 	small := eval[[]string](b, `[...document.querySelectorAll("button, summary, select, input:not([type=hidden]):not([type=checkbox]), .pair a, a.button, a.brand")]
 		.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 39.5)
@@ -166,35 +164,23 @@ func touchable(b *tab, page string) {
 // leastContrast is what WCAG 2.2 asks of text (1.4.3, level AA).
 const leastContrast = 4.5
 
-// readable computes the contrast of every text on every page.
-func readable(t *testing.T, w *world, scheme string) {
-	texts := 0
-	everywhereIn(t, w, scheme, func(b *tab, page string) {
-		found := eval[[]struct {
-			Text, Ink, Ground string
-			Ratio             float64
-		}](b, contrasts)
-		texts += len(found)
-		for _, f := range found {
-			if f.Ratio < leastContrast {
-				t.Errorf("%s: %q is %s on %s, %.2f to 1", page, f.Text, f.Ink, f.Ground, f.Ratio)
-			}
-		}
-	})
-	if texts < 100 {
-		t.Errorf("only %d texts were found", texts)
+// readable computes the contrast of every text, once the page has the
+// background of its colour scheme.
+func (b *tab) readable(page, background string) {
+	b.t.Helper()
+	b.until(page, `getComputedStyle(document.body).backgroundColor === "`+background+`" && document.getAnimations().length === 0`)
+	found := eval[[]struct {
+		Text, Ink, Ground string
+		Ratio             float64
+	}](b, contrasts)
+	if len(found) < 4 {
+		b.t.Errorf("%s: only %d texts were found", page, len(found))
 	}
-}
-
-// everywhereIn is everywhere for one colour scheme, in a laptop's window.
-func everywhereIn(t *testing.T, w *world, scheme string, judge func(*tab, string)) {
-	everywhere(t, w, 1120, 800, 1, func(b *tab, page string) {
-		b.scheme(scheme)
-		want := map[string]string{"light": "rgb(249, 250, 252)", "dark": "rgb(14, 18, 23)"}[scheme]
-		b.until(fmt.Sprintf("%s to be %s", page, scheme), `getComputedStyle(document.body).backgroundColor === "`+want+`" &&
-			document.getAnimations().length === 0`)
-		judge(b, page)
-	})
+	for _, f := range found {
+		if f.Ratio < leastContrast {
+			b.t.Errorf("%s: %q is %s on %s, %.2f to 1", page, f.Text, f.Ink, f.Ground, f.Ratio)
+		}
+	}
 }
 
 // contrasts lists each visible text with the ratio of its colour to what lies

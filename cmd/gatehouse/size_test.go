@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What one binary, its start and its rest may cost.
+const (
+	largestBinary = 30_000_000
+	firstAnswer   = 50 * time.Millisecond
+	idleMemory    = 30 << 10 // kB of VmRSS
+)
+
+// build makes the binary as a release does: static and stripped.
+func build(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped in -short: builds the binary")
+	}
+	path := filepath.Join(t.TempDir(), "gatehouse")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+func TestTheBinaryIsOneSmallStaticFileThatStartsSoonAndRestsSmall(t *testing.T) {
+	binary := build(t)
+	info, err := os.Stat(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("binary: %.1f MB", float64(info.Size())/1e6)
+	if info.Size() > largestBinary {
+		t.Errorf("the binary has %d bytes, want at most %d", info.Size(), largestBinary)
+	}
+	if ldd, err := exec.LookPath("ldd"); err == nil {
+		if out, _ := exec.Command(ldd, binary).CombinedOutput(); !strings.Contains(string(out), "not a dynamic executable") {
+			t.Errorf("the binary is not static: %s", out)
+		}
+	}
+	world := outsideWorld(t, binary)
+	first := firstRequest(t, binary, world) // makes the database and the key, once in a lifetime
+	again := firstRequest(t, binary, world)
+	t.Logf("first request after the first start: %v; after a later one: %v, and then %d kB of memory at rest (wishes: %v, %d kB)",
+		first.after, again.after, again.resident, firstAnswer, idleMemory)
+	if runtime.GOOS == "linux" && again.resident > idleMemory {
+		t.Errorf("at rest it holds %d kB, want at most %d", again.resident, idleMemory)
+	}
+}
+
+// world is the outside world in a process of its own, and the file to serve.
+type world struct{ url, config string }
+
+func outsideWorld(t *testing.T, binary string) world {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "demo", "--json", "--only", "directory,aws", "--state", dir, "--portal", "localhost:0", "--aws", "127.0.0.1:0", "--ldap", "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at struct{ Portal, AWS, LDAP string }
+	if err := json.Unmarshal(line, &at); err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	bare := strings.NewReplacer("http://", "", "ldap://", "")
+	text, err := exec.Command(binary, "demo", "--print-config", "--state", dir, "--portal", bare.Replace(at.Portal), "--aws", bare.Replace(at.AWS), "--ldap", bare.Replace(at.LDAP)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := world{at.Portal, filepath.Join(dir, "gatehouse.yaml")}
+	if err := os.WriteFile(w.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+type start struct {
+	after    time.Duration // until the sign-in page was there
+	resident int           // kB, at rest after it
+}
+
+// firstRequest starts serve, and asks for the sign-in page until it is there.
+func firstRequest(t *testing.T, binary string, w world) start {
+	t.Helper()
+	cmd := exec.Command(binary, "serve", "--config", w.config)
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("serve ended with %v", err)
+		}
+	}()
+	for {
+		res, err := http.Get(w.url + "/login")
+		if err == nil {
+			_ = res.Body.Close()
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	s := start{after: time.Since(began)}
+	time.Sleep(200 * time.Millisecond) // at rest
+	s.resident = resident(t, cmd.Process.Pid)
+	return s
+}
+
+// resident is VmRSS (proc(5)); 0 where there is no /proc.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+			kB, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kB
+		}
+	}
+	return 0
+}
