@@ -2,11 +2,14 @@
 package docs_test
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -25,6 +28,7 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
 	"gatehouse/internal/outside"
+	"gatehouse/internal/store"
 )
 
 const top = ".."
@@ -348,6 +352,66 @@ func TestAChainIsVerifiedByHandAsDocumented(t *testing.T) {
 				t.Errorf("script: %v, %q, want %q", err, out, tt.want)
 			}
 		})
+	}
+}
+
+// recorded is a SQLite store with one event in it, and its chain closed.
+func recorded(t *testing.T, e gatehouse.Event) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "gatehouse.db")
+	s, err := store.Open(t.Context(), store.Config{URL: "sqlite://" + path}, [][]byte{[]byte(strings.Repeat("s", 32))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := audit.Open(t.Context(), audit.Config{}, s, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(log.Record(t.Context(), e), log.Close(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheStoreAnswersTheQueriesShown(t *testing.T) {
+	path := recorded(t, gatehouse.Event{Kind: gatehouse.EventGranted, AccessKeyID: "ASIA…"})
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	text := read(t, "operations.md")
+	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(queries) != 2 {
+		t.Fatalf("operations.md shows %d queries, want 2", len(queries))
+	}
+	for _, q := range queries {
+		rows, err := db.QueryContext(t.Context(), q[1])
+		if err != nil {
+			t.Errorf("%s: %v", q[1], err)
+			continue
+		}
+		if !rows.Next() {
+			t.Errorf("%s finds nothing: %v", q[1], rows.Err())
+		}
+		rows.Close()
+	}
+	backup := regexp.MustCompile(`sqlite3 \S+ "(vacuum into '[^']+')"`).FindStringSubmatch(text)
+	if backup == nil {
+		t.Fatal("operations.md shows no backup")
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if _, err := db.ExecContext(t.Context(), strings.Replace(backup[1], "/backup/gatehouse.db", copied, 1)); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := store.Open(t.Context(), store.Config{URL: "sqlite://" + copied}, [][]byte{[]byte(strings.Repeat("s", 32))}, nil)
+	if err != nil {
+		t.Fatalf("the copy does not open: %v", err)
+	}
+	defer restored.Close()
+	report, err := audit.Verify(t.Context(), restored)
+	if err != nil || !report.OK() || report.Events != 2 {
+		t.Errorf("the record in the copy: %+v, %v; want the start and one event", report, err)
 	}
 }
 
