@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,6 +210,72 @@ func TestARecordFromTheFutureIsNotBelieved(t *testing.T) {
 		b.clock.advance(-time.Second)
 		_, err = s.Get(ctx, "session", "k")
 		wantKind(t, "Get before it was made", err, gatehouse.ErrNotFound)
+	})
+}
+
+func TestOnceIsTrueOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, two := b.open(t), b.open(t)
+		ctx := t.Context()
+		until := b.clock.now().Add(10 * time.Minute)
+		seen := func(s *Store, key string) bool {
+			t.Helper()
+			first, err := s.Once(ctx, key, until)
+			fatal(t, err)
+			return first
+		}
+		for i, step := range []struct {
+			what  string
+			store *Store
+			key   string
+			want  bool
+		}{
+			{"the first time", one, "k", true},
+			{"again", one, "k", false},
+			{"again, on another replica", two, "k", false},
+			{"another key", two, "K", true},
+		} {
+			if got := seen(step.store, step.key); got != step.want {
+				t.Errorf("%d, %s: first = %v, want %v", i, step.what, got, step.want)
+			}
+		}
+		fatal(t, one.Put(ctx, "session", "k2", "", nil, until))
+		if !seen(one, "k2") {
+			t.Error("a record of another kind counts as seen")
+		}
+		b.clock.advance(10*time.Minute - time.Millisecond)
+		if seen(two, "k") {
+			t.Error("forgotten before its time")
+		}
+		b.clock.advance(time.Millisecond)
+		until = until.Add(10 * time.Minute)
+		if !seen(two, "k") || seen(one, "k") {
+			t.Error("after its time a key must be new, once")
+		}
+	})
+}
+
+func TestOfManyWhoAskAtOnceOneIsTheFirst(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		replicas := []*Store{b.open(t), b.open(t)}
+		until := b.clock.now().Add(time.Minute)
+		var firsts atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				first, err := replicas[i%2].Once(context.Background(), "k", until)
+				if err != nil {
+					t.Errorf("Once: %v", err)
+				}
+				if first {
+					firsts.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got := firsts.Load(); got != 1 {
+			t.Errorf("%d were the first, want 1", got)
+		}
 	})
 }
 

@@ -80,6 +80,23 @@ func (s *Store) Take(ctx context.Context, kind, key string) ([]byte, error) {
 	return body, nil
 }
 
+// Once notes that key was seen, until a time, and reports whether that was for
+// the first time. Of many who ask at the same time, on any replica, one is the
+// first. After until the key counts as never seen.
+func (s *Store) Once(ctx context.Context, key string, until time.Time) (first bool, err error) {
+	const q = `
+		insert into records (kind, key_hash, body, created_at, expires_at)
+		values ($1, $2, $3, $4, $5)
+		on conflict (kind, key_hash) do update
+		set created_at = excluded.created_at, expires_at = excluded.expires_at
+		where records.expires_at <= $4`
+	n, err := s.exec(ctx, q, onceKind, keyHash(onceKind, key), []byte{}, s.nowMillis(), millis(until))
+	return n == 1, err
+}
+
+// onceKind is what the keys of Once are kept under.
+const onceKind = "once"
+
 // Touch moves the expiry of a record that has not expired yet.
 func (s *Store) Touch(ctx context.Context, kind, key string, expires time.Time) error {
 	const q = `
