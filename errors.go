@@ -25,6 +25,10 @@ var (
 	ErrAccountLocked      = errors.New("account locked")
 	ErrAccountHours       = errors.New("sign-in not allowed at this time or place")
 
+	// ErrPasswordRefused: the old password was right, and the new one breaks a
+	// rule of the directory's; see PasswordRefused for which.
+	ErrPasswordRefused = errors.New("new password refused")
+
 	// ErrThrottled: too many attempts; see Throttled for when to try again.
 	ErrThrottled = errors.New("too many attempts")
 
@@ -66,6 +70,27 @@ func (e *Unavailable) Error() string {
 
 // Unwrap makes the failure an ErrUnavailable and keeps its cause.
 func (e *Unavailable) Unwrap() []error { return []error{ErrUnavailable, e.Err} }
+
+// PasswordRefused says which rule a new password breaks. It is an
+// ErrPasswordRefused.
+type PasswordRefused struct {
+	Rule string // a fixed word for the record: "too_short", "too_simple", "used_before", "too_young", …
+	Why  string // a sentence for the person: "Choose at least 12 characters."
+	Err  error  // what the directory said; may be nil
+}
+
+func (e *PasswordRefused) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%v (%s)", ErrPasswordRefused, e.Rule)
+	}
+	return fmt.Sprintf("%v (%s): %v", ErrPasswordRefused, e.Rule, e.Err)
+}
+
+// Unwrap makes the failure an ErrPasswordRefused, and nothing else.
+func (e *PasswordRefused) Unwrap() error { return ErrPasswordRefused }
+
+// Reason is Rule.
+func (e *PasswordRefused) Reason() string { return e.Rule }
 
 // Throttled says when to try again. It is an ErrThrottled.
 type Throttled struct {

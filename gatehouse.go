@@ -27,11 +27,28 @@ type User struct {
 	Groups      []Group             // direct and nested
 	Attributes  map[string][]string // what access rules and session tags may refer to; keys lower-case
 	ReadAt      time.Time           // when the directory said all this
+
+	// PasswordExpires is when their password does; zero when it never does, or
+	// the directory does not say. It may be in the past: somebody who may sign
+	// in with an expired password a few times more.
+	PasswordExpires time.Time
 }
 
 // Key is the person's identity as one string: the owner of their sessions,
 // the name of their throttle, the subject of their audit trail.
 func (u User) Key() string { return u.Directory + "/" + u.ID }
+
+// Principal is who a Kerberos ticket is about. It is a name until the
+// directory has found the person of that name.
+type Principal struct {
+	Name      string    // without the realm, as the ticket has it
+	Realm     string    // whose key distribution centre vouches for the name
+	Directory string    // which directory that realm's people are in
+	ProvedAt  time.Time // when the person proved themselves to the realm; a ticket may be hours younger
+}
+
+// String is the principal's whole name.
+func (p Principal) String() string { return p.Name + "@" + p.Realm }
 
 // Group is a group that a person belongs to.
 type Group struct {
