@@ -46,13 +46,37 @@ func network(ip string) string {
 	return prefix.String()
 }
 
-// admit refuses an attempt whose name or address has failed too often.
+// admit refuses an attempt from an address that has failed too often, and
+// takes one off the allowance of the name.
 func (t *throttle) admit(ctx context.Context, g guess) error {
 	if err := t.check(ctx, g.address, t.FailuresPerAddress, "address"); err != nil {
 		return err
 	}
-	return t.check(ctx, g.name, t.Failures, "name")
+	return t.take(ctx, g.name, "name")
 }
+
+// admitPerson takes one attempt off a person's allowance before their
+// password is sent to the directory.
+func (t *throttle) admitPerson(ctx context.Context, person string) error {
+	err := t.take(ctx, "person:"+person, "person")
+	if errors.Is(err, gatehouse.ErrThrottled) {
+		return &withheld{err}
+	}
+	return err
+}
+
+// withheld is a person whose allowance is spent although the name that was
+// typed has some left: it was spent under other names of theirs. To say so
+// would say that there is such a person, so outside it is a wrong password.
+type withheld struct{ err error }
+
+func (e *withheld) Error() string { return e.err.Error() }
+
+// Unwrap makes it ErrInvalidCredentials.
+func (e *withheld) Unwrap() error { return gatehouse.ErrInvalidCredentials }
+
+// Reason is the word for the record.
+func (e *withheld) Reason() string { return "throttled" }
 
 func (t *throttle) check(ctx context.Context, key string, limit int, why string) error {
 	n, until, err := t.counters.Hits(ctx, key)
@@ -65,12 +89,11 @@ func (t *throttle) check(ctx context.Context, key string, limit int, why string)
 	return nil
 }
 
-// admitPerson takes one attempt off a person's allowance before their
-// password is sent to the directory. It counts first and asks afterwards, so
-// that no number of attempts at once exceeds the allowance.
-func (t *throttle) admitPerson(ctx context.Context, person string) error {
-	key := "person:" + person
-	if err := t.check(ctx, key, t.Failures, "person"); err != nil {
+// take takes one attempt off an allowance. It counts first and asks
+// afterwards, so that no number of attempts at once exceeds it: neither
+// reaches the directory, nor tells by its answer that a name is known.
+func (t *throttle) take(ctx context.Context, key, why string) error {
+	if err := t.check(ctx, key, t.Failures, why); err != nil {
 		return err
 	}
 	n, until, err := t.counters.Hit(ctx, key, t.Window)
@@ -78,16 +101,21 @@ func (t *throttle) admitPerson(ctx context.Context, person string) error {
 		return err
 	}
 	if n > t.Failures {
-		return &gatehouse.Throttled{Until: until, Why: "person"}
+		return &gatehouse.Throttled{Until: until, Why: why}
 	}
 	return nil
 }
 
-// failed counts a wrong guess.
+// failed counts a wrong guess against its address.
 func (t *throttle) failed(ctx context.Context, g guess) error {
-	_, _, byName := t.counters.Hit(ctx, g.name, t.Window)
-	_, _, byAddress := t.counters.Hit(ctx, g.address, t.Window)
-	return errors.Join(byName, byAddress)
+	_, _, err := t.counters.Hit(ctx, g.address, t.Window)
+	return err
+}
+
+// unanswered gives a name its allowance back: the directory said nothing. What
+// was taken off a person's stays, since their password may have been sent.
+func (t *throttle) unanswered(ctx context.Context, g guess) error {
+	return t.counters.Clear(context.WithoutCancel(ctx), g.name)
 }
 
 // proved forgets the failures of a person who has proved who they are. Those

@@ -108,8 +108,11 @@ func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, erro
 		return gatehouse.Session{}, b.refuse(ctx, event, err)
 	}
 	user, err := b.prove(ctx, proof, &event)
-	if errors.Is(err, gatehouse.ErrInvalidCredentials) {
+	switch {
+	case errors.Is(err, gatehouse.ErrInvalidCredentials):
 		err = errors.Join(err, b.throttle.failed(ctx, guess))
+	case errors.Is(err, gatehouse.ErrUnavailable):
+		err = errors.Join(err, b.throttle.unanswered(ctx, guess))
 	}
 	if err != nil {
 		return gatehouse.Session{}, b.refuse(ctx, event, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,11 +35,15 @@ type world struct {
 	stsErr   error
 	wrong    bool // STS answers for another role
 	said     []saml.Assertion
+	slow     chan struct{} // when set, the directory answers once it is closed
 }
 
 func (w *world) Name() string { return "corp" }
 
 func (w *world) Authenticate(_ context.Context, username string, password gatehouse.Secret, admit func(gatehouse.User) error) (gatehouse.User, error) {
+	if w.slow != nil {
+		<-w.slow
+	}
 	u, ok := w.people[username]
 	if w.dirErr != nil {
 		return gatehouse.User{}, w.dirErr
@@ -293,6 +298,41 @@ func TestThrottle(t *testing.T) {
 			if errs[0] != errs[1] || errs[0] != (i >= 4) {
 				t.Errorf("attempt %d: throttled %v", i+1, errs)
 			}
+		}
+	})
+	t.Run("many guesses at once are refused alike, whether anybody has the name or not", func(t *testing.T) {
+		for _, name := range []string{"alice", "nobody"} {
+			w, b := newWorld(t)
+			b.throttle.FailuresPerAddress = 1000
+			w.slow = make(chan struct{})
+			var throttled atomic.Int64
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					if _, err := b.SignIn(t.Context(), attempt(name, "wrong")); errors.Is(err, gatehouse.ErrThrottled) {
+						throttled.Add(1)
+					}
+				})
+			}
+			time.AfterFunc(20*time.Millisecond, func() { close(w.slow) })
+			all.Wait()
+			if got := throttled.Load(); got != 16 {
+				t.Errorf("%s: %d of 20 throttled, want 16", name, got)
+			}
+		}
+	})
+	t.Run("another name of somebody whose allowance is spent looks like an unknown one", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.people["alice@corp.example.com"] = w.people["alice"]
+		for range 4 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", "wrong"))
+		}
+		_, err := b.SignIn(t.Context(), attempt("alice@corp.example.com", "right"))
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrThrottled) || w.binds != 4 {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+		if e := w.events[4]; e.Reason != "throttled" || e.Username != "alice" {
+			t.Errorf("event %+v", e)
 		}
 	})
 	t.Run("the right password does not help while the allowance is spent", func(t *testing.T) {
