@@ -2,10 +2,8 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net/http"
-	"time"
 	"unicode/utf8"
 
 	"gatehouse"
@@ -15,28 +13,6 @@ import (
 // longestEcho bounds the name that a refused sign-in shows again; nothing is
 // shown in part.
 const longestEcho = 256
-
-// mostSignIns bounds the sign-ins that run at a time, and queueTime how long
-// one waits for its turn: a directory that hangs, or a crowd, must not take
-// memory and the other pages with it.
-const (
-	mostSignIns = 128
-	queueTime   = 5 * time.Second
-)
-
-// enter waits for a turn to sign in. The caller leaves again, unless it got errBusy.
-func (s *Server) enter(ctx context.Context) (leave func(), err error) {
-	timer := time.NewTimer(queueTime)
-	defer timer.Stop()
-	select {
-	case s.signIns <- struct{}{}:
-		return func() { <-s.signIns }, nil
-	case <-timer.C:
-		return nil, errBusy
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
 
 // loginPage is the sign-in page. Stock command-line clients read it as well
 // (facts/clients.md §6): it has one form, with an absolute action, every
@@ -71,17 +47,18 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 	return s.showLogin(w, http.StatusOK, p)
 }
 
-// login signs somebody in.
+// login signs somebody in. Only who has sent the whole form takes a turn: one
+// that comes in byte by byte would keep it from everybody else.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
-	leave, err := s.enter(r.Context())
-	if err != nil {
-		return s.refuse(w, r, err, loginPage{})
-	}
-	defer leave()
 	if err := readForm(r); err != nil {
 		return err
 	}
 	f := factsFrom(r.Context())
+	leave, err := s.signIns.enter(r.Context(), f.ip)
+	if err != nil {
+		return s.refuse(w, r, err, loginPage{})
+	}
+	defer leave()
 	username, next := r.PostForm.Get("username"), localPath(r.PostForm.Get("next"))
 	who, err := s.deps.Broker.SignIn(r.Context(), access.Attempt{
 		Proof:     access.Password{Username: username, Password: gatehouse.Secret(r.PostForm.Get("password"))},

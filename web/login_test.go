@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -236,7 +238,7 @@ func TestACrowdWaitsItsTurnAndTheOtherPagesGoOn(t *testing.T) {
 		h := newHouse(t)
 		cookie := h.signIn()
 		for range mostSignIns {
-			h.server.signIns <- struct{}{}
+			h.server.signIns.all <- struct{}{}
 		}
 		res := h.post("/login", "", credentials("alice", "correct horse"))
 		wantContains(t, wantStatus(t, res, 503), "Many people are signing in right now.", inputError)
@@ -244,8 +246,57 @@ func TestACrowdWaitsItsTurnAndTheOtherPagesGoOn(t *testing.T) {
 			t.Errorf("Retry-After %q", got)
 		}
 		wantStatus(t, h.get("/", cookie), 200)
-		go func() { <-h.server.signIns }()
+		go func() { <-h.server.signIns.all }()
 		wantStatus(t, h.post("/login", "", credentials("alice", "correct horse")), 303)
+	})
+}
+
+func TestOneAddressLeavesTurnsToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns()
+		var leaves []func()
+		for i := range mostFromOne {
+			leave, err := turns.enter(t.Context(), fmt.Sprintf("2001:db8:1:2::%x", i)) // one client's /64
+			if err != nil {
+				t.Fatalf("turn %d: %v", i, err)
+			}
+			leaves = append(leaves, leave)
+		}
+		if _, err := turns.enter(t.Context(), "2001:db8:1:2::ffff"); !errors.Is(err, errBusy) {
+			t.Errorf("one turn more for one address: %v", err)
+		}
+		leave, err := turns.enter(t.Context(), "198.51.100.7")
+		if err != nil {
+			t.Fatalf("another address: %v", err)
+		}
+		for _, leave := range append(leaves, leave) {
+			leave()
+		}
+		if len(turns.all) > 0 || len(turns.clients) > 0 {
+			t.Errorf("%d turns and %d addresses are left over", len(turns.all), len(turns.clients))
+		}
+	})
+}
+
+// slowBody is a form that begins and does not go on.
+type slowBody struct{ ctx context.Context }
+
+func (b slowBody) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
+
+func TestAFormThatComesInByteByByteTakesNobodysTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 2 * mostSignIns {
+			r := httptest.NewRequestWithContext(ctx, "POST", publicURL+"/login", slowBody{ctx})
+			r.ContentLength = 100
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			go h.do(r)
+		}
+		synctest.Wait()
+		wantStatus(t, h.post("/login", "", credentials("alice", "correct horse")), 303)
+		cancel()
+		synctest.Wait()
 	})
 }
 

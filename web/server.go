@@ -102,8 +102,8 @@ type Server struct {
 
 	pages     templates.Set
 	sessions  *keeper
-	cert      *certificate  // nil without TLS
-	signIns   chan struct{} // one place per sign-in that runs
+	cert      *certificate // nil without TLS
+	signIns   *turns
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler
@@ -119,7 +119,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Broker == nil || deps.Records == nil {
 		return nil, errors.New("web: broker and records are needed")
 	}
-	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, signIns: make(chan struct{}, mostSignIns)}
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, signIns: newTurns()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
