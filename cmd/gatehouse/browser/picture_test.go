@@ -68,37 +68,48 @@ func (b *tab) picture(path string) (brightness float64) {
 	b.t.Helper()
 	eval[*runtime.RemoteObject](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
 		.then(() => Promise.all(document.getAnimations().map(a => a.finished)))`)
-	shot, err := png.Decode(bytes.NewReader(call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data))
+	file := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
+	shot, err := png.Decode(bytes.NewReader(file))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var file bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, shot); err != nil {
-		b.t.Fatal(err)
+	if *update {
+		file = packed(b.t, shot)
 	}
-	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, file, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 	brightness, colours, plain := judged(shot)
-	b.t.Logf("%s: %d KB, %d colours", filepath.Base(path), file.Len()>>10, colours)
-	if file.Len() > largestPicture || shot.Bounds().Dx() != 1120 || colours < 50 || plain > 0.97 {
-		b.t.Errorf("%s is %v and %d bytes, with %d colours, one of them on %.0f %% of it", path, shot.Bounds().Max, file.Len(), colours, 100*plain)
+	b.t.Logf("%s: %d KB, %d colours", filepath.Base(path), len(file)>>10, colours)
+	if len(file) > largestPicture || shot.Bounds().Dx() != 1120 || colours < 50 || plain > 0.97 {
+		b.t.Errorf("%s is %v and %d bytes, with %d colours, one of them on %.0f %% of it", path, shot.Bounds().Max, len(file), colours, 100*plain)
 	}
 	return brightness
+}
+
+// packed is a picture in the fewest bytes.
+func packed(t *testing.T, shot image.Image) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, shot); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
 }
 
 // judged is how bright a picture is, how many colours it has, and how much of
 // it has the most frequent one.
 func judged(m image.Image) (brightness float64, colours int, plain float64) {
-	seen, sum, most := map[color.Color]int{}, 0.0, 0
+	seen := map[color.Color]int{}
 	for y := range m.Bounds().Dy() {
 		for x := range m.Bounds().Dx() {
-			c := m.At(x, y)
-			seen[c]++
-			most = max(most, seen[c])
-			sum += float64(color.GrayModel.Convert(c).(color.Gray).Y) / 255
+			seen[m.At(x, y)]++
 		}
 	}
-	all := float64(m.Bounds().Dx() * m.Bounds().Dy())
+	all, sum, most := float64(m.Bounds().Dx()*m.Bounds().Dy()), 0.0, 0
+	for c, n := range seen {
+		most = max(most, n)
+		sum += float64(n) * float64(color.GrayModel.Convert(c).(color.Gray).Y) / 255
+	}
 	return sum / all, len(seen), float64(most) / all
 }
