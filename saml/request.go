@@ -187,8 +187,24 @@ func badSignature(cause error) error {
 }
 
 func refused(cause error, field, why string) error {
-	return fmt.Errorf("saml: request: %w: %w", cause, &gatehouse.Invalid{Field: field, Why: why})
+	return fmt.Errorf("saml: request: %w: %w", brief{cause}, &gatehouse.Invalid{Field: field, Why: why})
 }
+
+// brief is an error whose text is cut: a few hundred bytes from anybody, once
+// inflated, must not become megabytes of log.
+type brief struct{ error }
+
+const longestCause = 300
+
+func (b brief) Error() string {
+	text := b.error.Error()
+	if len(text) > longestCause {
+		return strings.ToValidUTF8(text[:longestCause], "") + "…"
+	}
+	return text
+}
+
+func (b brief) Unwrap() error { return b.error }
 
 // parameters are those of a query or form that SAML defines, as received.
 type parameters map[string]string

@@ -489,6 +489,31 @@ func TestRequestsOfAWSLeadToAChoice(t *testing.T) {
 	}
 }
 
+// A deflated request of a few hundred bytes may hold 128 KiB.
+func TestWhatARefusalQuotesIsShort(t *testing.T) {
+	p := idpWithProviders(t)
+	long := strings.Repeat("\u0085", 60_000)
+	for _, replace := range [][]string{{testSSO, "https://x/" + long}, {wikiID, "https://x/" + long}, {`"_req1"`, `"` + long + `"`}, {` Version=`, " " + strings.Repeat("v", 60_000) + "="}} {
+		_, err := p.ParseRedirect(redirectQuery(t, plain(replace...)))
+		if !errors.Is(err, gatehouse.ErrInvalid) || len(err.Error()) > 2*longestCause {
+			t.Errorf("%.20q is refused with %d bytes: %.400v", replace[0], len(err.Error()), err)
+		}
+	}
+}
+
+func TestPrefixesAreNotPiledUp(t *testing.T) {
+	crowded := `<samlp:Extensions`
+	for i := range maxPrefixes {
+		crowded += fmt.Sprintf(` xmlns:p%d="urn:x"`, i)
+	}
+	crowded += `></samlp:Extensions>`
+	p := idpWithProviders(t)
+	_, err := p.ParsePost(postForm(plain(`</samlp:AuthnRequest>`, crowded+`</samlp:AuthnRequest>`)))
+	if err == nil || !strings.Contains(err.Error(), "too many prefixes") {
+		t.Errorf("%d prefixes more: %v", maxPrefixes, err)
+	}
+}
+
 // fuzzed is what must hold whatever came in.
 func fuzzed(t *testing.T, p *IdP, r Request, err error) {
 	t.Helper()

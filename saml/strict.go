@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -16,6 +15,7 @@ const (
 	maxElements   = 2000
 	maxNesting    = 32
 	maxAttributes = 64
+	maxPrefixes   = 32 // declared at one place, those of the elements around it included
 )
 
 // strictness is what a document may have besides elements and text.
@@ -30,7 +30,7 @@ type strictness struct {
 // nobody declared, an ID that two elements have. encoding/xml lets all of
 // these pass.
 func scan(document []byte, rules strictness) error {
-	s := &scanner{decoder: xml.NewDecoder(bytes.NewReader(document)), rules: rules}
+	s := &scanner{decoder: xml.NewDecoder(bytes.NewReader(document)), rules: rules, ids: map[string]bool{}}
 	for first := true; ; first = false {
 		token, err := s.decoder.RawToken()
 		if err == io.EOF {
@@ -51,7 +51,7 @@ type scanner struct {
 	open     []xml.Name // as they were spelt: prefix and name
 	path     []xml.Name // the same, resolved
 	scopes   []map[string]string
-	ids      []string
+	ids      map[string]bool
 	elements int
 }
 
@@ -138,7 +138,9 @@ func (s *scanner) declare(attrs []xml.Attr) error {
 		if !copied {
 			scope, copied = cloned(scope), true
 		}
-		scope[prefix] = a.Value
+		if scope[prefix] = a.Value; len(scope) > maxPrefixes {
+			return errors.New("it declares too many prefixes")
+		}
 	}
 	s.scopes = append(s.scopes, scope)
 	return nil
@@ -223,10 +225,10 @@ func (s *scanner) attributes(attrs []xml.Attr) error {
 		if !strings.EqualFold(a.Name.Local, "id") {
 			continue
 		}
-		if slices.Contains(s.ids, a.Value) {
+		if s.ids[a.Value] {
 			return fmt.Errorf("two elements have the ID %q", a.Value)
 		}
-		s.ids = append(s.ids, a.Value)
+		s.ids[a.Value] = true
 	}
 	return nil
 }
