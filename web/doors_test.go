@@ -233,8 +233,13 @@ func TestHealth(t *testing.T) {
 	state = gatehouse.FindingWarning
 	probe("/readyz", 200, true)
 	state = gatehouse.FindingFailure
-	if got := probe("/readyz", 503, false); len(got.Reasons) != 2 || got.Reasons[1].Detail != "no answer" {
-		t.Errorf("reasons %+v", got.Reasons)
+	if got := probe("/readyz", 503, false); len(got.Reasons) != 2 || got.Reasons[1].State != gatehouse.FindingFailure || got.Reasons[1].Detail != "" {
+		t.Errorf("the network is told %+v, want what fails and no detail", got.Reasons)
+	}
+	detailed := httptest.NewRecorder()
+	h.server.AdminHandler().ServeHTTP(detailed, httptest.NewRequest("GET", "/readyz", nil))
+	if detailed.Code != 503 || !strings.Contains(detailed.Body.String(), "no answer") {
+		t.Errorf("the operator is told %d %s", detailed.Code, detailed.Body)
 	}
 	probe("/healthz", 200, true)
 	state = gatehouse.FindingOK

@@ -16,7 +16,7 @@ type health struct {
 type reason struct {
 	Subject string                 `json:"subject"`
 	State   gatehouse.FindingState `json:"state"`
-	Detail  string                 `json:"detail"`
+	Detail  string                 `json:"detail,omitempty"` // on the operator's address only: it names hosts
 }
 
 // alive answers as long as the process serves at all; nothing outside it counts.
@@ -24,9 +24,15 @@ func (s *Server) alive(w http.ResponseWriter, _ *http.Request) {
 	_ = writeJSON(w, http.StatusOK, health{OK: true}) // one boolean: cannot fail
 }
 
-// ready answers 503 while this replica should get no new traffic: what
+// ready is the answer for the network: what is wrong, without the details.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) { s.writeReady(w, r, false) }
+
+// readyInDetail is the answer on the operator's address.
+func (s *Server) readyInDetail(w http.ResponseWriter, r *http.Request) { s.writeReady(w, r, true) }
+
+// writeReady answers 503 while this replica should get no new traffic: what
 // sign-in needs is missing, or it is about to end.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+func (s *Server) writeReady(w http.ResponseWriter, r *http.Request, detailed bool) {
 	h := health{OK: true}
 	if s.draining.Load() {
 		h.OK = false
@@ -34,6 +40,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	} else if s.deps.Ready != nil {
 		for _, f := range s.deps.Ready(r.Context()) {
 			h.OK = h.OK && f.State != gatehouse.FindingFailure
+			if !detailed {
+				f.Detail = ""
+			}
 			h.Reasons = append(h.Reasons, reason{f.Subject, f.State, f.Detail})
 		}
 	}

@@ -166,10 +166,10 @@ func (s *sink) check() gatehouse.Finding {
 	}
 	f := gatehouse.Finding{Subject: "audit file", State: gatehouse.FindingWarning,
 		Detail: fmt.Sprintf("%s missed %d lines since the start; it takes lines again", s.path, n),
-		Fix:    "the store has them: gatehouse audit export"}
+		Fix:    "the store has them all: docs/operations.md says how to read them there"}
 	if failing := s.failing.Load(); failing != nil {
 		f.Detail = fmt.Sprintf("%s missed %d lines since the start: %v", s.path, n, *failing)
-		f.Fix = "make room or start the reader; then fetch what is missing with gatehouse audit export"
+		f.Fix = "make room or start the reader; then read what is missing from the store (docs/operations.md)"
 	}
 	return f
 }
