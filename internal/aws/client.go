@@ -12,6 +12,7 @@
 package aws
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -106,18 +107,33 @@ func newHTTPClient(cfg Config) (*http.Client, error) {
 	}, nil
 }
 
-// bounded cuts answers off at maxAnswer, whoever gives them.
+// bounded reads answers whole, and cuts them off at maxAnswer, whoever gives
+// them.
+//
+// It also keeps the connection. http.Transport gives one up when the request's
+// context ends at the moment in which the body does, and a caller with a
+// deadline ends its context just then: one call in a few would pay for another
+// TLS handshake. So the transport's context ends with the caller's only until
+// the answer is read.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(r)
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.Context(), func() { cancel(context.Cause(r.Context())) })
+	resp, err := b.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if !stop() || err != nil || len(body) == maxAnswer {
+		cancel(err)
+	}
+	_ = resp.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	resp.Body, resp.Request = io.NopCloser(bytes.NewReader(body)), r
 	return resp, nil
 }
 
