@@ -73,9 +73,6 @@ func (b *tab) picture(path string) (brightness float64) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if *update {
-		file = packed(b.t, shot)
-	}
 	if err := os.WriteFile(path, file, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
@@ -85,16 +82,6 @@ func (b *tab) picture(path string) (brightness float64) {
 		b.t.Errorf("%s is %v and %d bytes, with %d colours, one of them on %.0f %% of it", path, shot.Bounds().Max, len(file), colours, 100*plain)
 	}
 	return brightness
-}
-
-// packed is a picture in the fewest bytes.
-func packed(t *testing.T, shot image.Image) []byte {
-	t.Helper()
-	var file bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, shot); err != nil {
-		t.Fatal(err)
-	}
-	return file.Bytes()
 }
 
 // judged is how bright a picture is, how many colours it has, and how much of
