@@ -13,7 +13,8 @@ import (
 // console.DOMAIN or REGION.console.DOMAIN, or on the configured sign-in
 // endpoint itself. A host of the multi-session kind, ACCOUNT-x.REGION.console.DOMAIN,
 // must be the account's own and loses its prefix, which belongs to somebody's
-// browser. No wish means the home page of region, or of the account's region.
+// browser. A page that names no region opens in region, or in the account's;
+// no wish means that region's home page.
 //
 // It returns a *gatehouse.Invalid for anything else: a URL that AWS's sign-in
 // is told to open after a sign-in is a redirect, and open ones are for phishing.
@@ -38,6 +39,9 @@ func (c *Client) Destination(account gatehouse.Account, region, wish string) (st
 	host, ok := p.consoleHost(strings.ToLower(u.Host), account.ID)
 	if !ok || u.Scheme != "https" {
 		return "", notAConsole()
+	}
+	if host == p.console && u.Query().Get("region") == "" {
+		host = region + "." + host // the page says nothing of a region: the chosen one counts
 	}
 	u.Host = host
 	return u.String(), nil
