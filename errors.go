@@ -13,6 +13,10 @@ var (
 	// nobody of that name exists. One kind for both, on purpose.
 	ErrInvalidCredentials = errors.New("invalid username or password")
 
+	// ErrNoTicket: a browser that was asked for a Kerberos ticket sent
+	// something else (NTLM). It comes together with ErrInvalidCredentials.
+	ErrNoTicket = errors.New("no Kerberos ticket")
+
 	// ErrUnknownPerson: the directory has nobody of that name or identifier.
 	// It never reaches a person at sign-in, where it becomes ErrInvalidCredentials.
 	ErrUnknownPerson = errors.New("no such person")

@@ -107,6 +107,15 @@ type Learnt interface {
 	Learnt(ctx context.Context, key string) (value string, err error) // ErrNotFound
 }
 
+// Tickets proves Kerberos tickets.
+type Tickets interface {
+	// Accept proves one SPNEGO token, once among all replicas, and says whom
+	// the realm vouches for.
+	// Errors: ErrInvalidCredentials, together with ErrNoTicket when it was no
+	// ticket; ErrUnavailable.
+	Accept(ctx context.Context, token []byte) (gatehouse.Principal, error)
+}
+
 // Attempt is somebody's claim to be a person.
 type Attempt struct {
 	Proof     Proof
@@ -115,7 +124,7 @@ type Attempt struct {
 	RequestID string
 }
 
-// Proof is what an Attempt rests on. Password is the only one so far.
+// Proof is what an Attempt rests on: a Password or a Ticket.
 type Proof interface{ method() string }
 
 // Password is a name and a password, byte for byte as they were typed.
@@ -125,6 +134,13 @@ type Password struct {
 }
 
 func (Password) method() string { return "password" }
+
+// Ticket is a Kerberos ticket as a browser sends it.
+type Ticket struct {
+	Token []byte // SPNEGO, decoded from the header
+}
+
+func (Ticket) method() string { return "kerberos" }
 
 // Grant is what a person is handed. Exactly one of Credentials, ConsoleURL
 // and Post is meant for them, as Ask.Form says.

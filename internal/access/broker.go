@@ -29,6 +29,7 @@ type Deps struct {
 	Audit       Audit
 	Counters    Counters
 	Learnt      Learnt
+	Tickets     Tickets // nil: no ticket proves anything
 
 	Throttle Throttle
 
@@ -98,16 +99,42 @@ func (b *Broker) SignIn(ctx context.Context, a Attempt) (gatehouse.Session, erro
 }
 
 func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, error) {
-	proof, ok := a.Proof.(Password)
-	if !ok {
-		return gatehouse.Session{}, fmt.Errorf("proof %T: %w", a.Proof, gatehouse.ErrInvalidCredentials)
+	if a.Proof == nil {
+		return gatehouse.Session{}, fmt.Errorf("no proof: %w", gatehouse.ErrInvalidCredentials)
 	}
-	event := gatehouse.Event{Kind: gatehouse.EventSignInRefused, Door: a.Door, IP: a.IP, RequestID: a.RequestID, Methods: []string{proof.method()}}
-	guess := newGuess(proof.Username, a.IP)
-	if err := b.throttle.admit(ctx, guess); err != nil {
+	event := gatehouse.Event{Kind: gatehouse.EventSignInRefused, Door: a.Door, IP: a.IP, RequestID: a.RequestID, Methods: []string{a.Proof.method()}}
+	user, provedAt, err := b.judge(ctx, a, &event)
+	if err != nil {
 		return gatehouse.Session{}, b.refuse(ctx, event, err)
 	}
-	user, err := b.prove(ctx, proof, &event)
+	session := gatehouse.Session{ID: rand.Text(), User: user, Methods: event.Methods, ProvedAt: provedAt, Door: a.Door, IP: a.IP}
+	event.Kind, event.Session, event.DN = gatehouse.EventSignInAccepted, session.ID, user.DN
+	if err := b.record(ctx, event); err != nil {
+		return gatehouse.Session{}, err
+	}
+	return session, nil
+}
+
+// judge settles whom an attempt proves, and when they proved it.
+func (b *Broker) judge(ctx context.Context, a Attempt, event *gatehouse.Event) (gatehouse.User, time.Time, error) {
+	switch proof := a.Proof.(type) {
+	case Password:
+		user, err := b.byPassword(ctx, proof, a.IP, event)
+		return user, b.d.Now(), err
+	case Ticket:
+		return b.byTicket(ctx, proof, a.IP, event)
+	}
+	return gatehouse.User{}, time.Time{}, fmt.Errorf("proof %T: %w", a.Proof, gatehouse.ErrInvalidCredentials)
+}
+
+// byPassword proves a password, within the allowances of its name, its person
+// and its address.
+func (b *Broker) byPassword(ctx context.Context, proof Password, ip string, event *gatehouse.Event) (gatehouse.User, error) {
+	guess := newGuess(proof.Username, ip)
+	if err := b.throttle.admit(ctx, guess); err != nil {
+		return gatehouse.User{}, err
+	}
+	user, err := b.prove(ctx, proof, event)
 	switch {
 	case errors.Is(err, gatehouse.ErrInvalidCredentials):
 		err = errors.Join(err, b.throttle.failed(ctx, guess))
@@ -115,17 +142,9 @@ func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, erro
 		err = errors.Join(err, b.throttle.unanswered(ctx, guess))
 	}
 	if err != nil {
-		return gatehouse.Session{}, b.refuse(ctx, event, err)
+		return gatehouse.User{}, err
 	}
-	if err := b.throttle.proved(ctx, guess, user.Key()); err != nil {
-		return gatehouse.Session{}, b.refuse(ctx, event, err)
-	}
-	session := gatehouse.Session{ID: rand.Text(), User: user, Methods: event.Methods, ProvedAt: b.d.Now(), Door: a.Door, IP: a.IP}
-	event.Kind, event.Session, event.DN = gatehouse.EventSignInAccepted, session.ID, user.DN
-	if err := b.record(ctx, event); err != nil {
-		return gatehouse.Session{}, err
-	}
-	return session, nil
+	return user, b.throttle.proved(ctx, guess, user.Key())
 }
 
 // prove asks the directories in their order for the person that a name means.
@@ -346,6 +365,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 		Audience:     audience,
 		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
 		AuthnInstant: s.ProvedAt,
+		AuthnContext: authnContext(s),
 		SessionIndex: b.d.IdP.NameID(s.ID, audience),
 		AWS: &saml.AWS{
 			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},

@@ -24,6 +24,7 @@ type world struct {
 	people   map[string]gatehouse.User // by username
 	password string
 	dirErr   error // what the directory answers instead
+	findErr  error // likewise, to Find
 	lookups  int
 	binds    int
 	events   []gatehouse.Event
@@ -65,6 +66,9 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 }
 
 func (w *world) Find(_ context.Context, username string) (gatehouse.User, error) {
+	if w.findErr != nil {
+		return gatehouse.User{}, w.findErr
+	}
 	return w.people[username], nil
 }
 

@@ -34,7 +34,7 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	}
 	response, err := b.d.IdP.Respond(ctx, saml.Assertion{
 		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: subject,
-		AuthnInstant: s.ProvedAt, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID), Sign: sp.Sign,
+		AuthnInstant: s.ProvedAt, AuthnContext: authnContext(s), SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID), Sign: sp.Sign,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("making the assertion: %w", err)

@@ -102,8 +102,13 @@ type refusal struct{ word, why string }
 
 func (r *refusal) Error() string { return "windows ticket: " + r.why }
 
-// Unwrap makes it ErrInvalidCredentials.
-func (r *refusal) Unwrap() error { return gatehouse.ErrInvalidCredentials }
+// Unwrap makes it ErrInvalidCredentials, and ErrNoTicket where that is why.
+func (r *refusal) Unwrap() []error {
+	if r.word == wordNone {
+		return []error{gatehouse.ErrInvalidCredentials, gatehouse.ErrNoTicket}
+	}
+	return []error{gatehouse.ErrInvalidCredentials}
+}
 
 // Reason is the fixed word for the record.
 func (r *refusal) Reason() string { return r.word }
@@ -125,7 +130,7 @@ func refuse(word, format string, args ...any) error {
 // every replica.
 //
 // Errors: ErrInvalidCredentials, with a method Reason() string whose word is
-// for the record; ErrUnavailable when the replay store does not answer.
+// for the record, and with ErrNoTicket when it was no ticket; ErrUnavailable when the replay store does not answer.
 func (a *Acceptor) Accept(ctx context.Context, token []byte) (gatehouse.Principal, error) {
 	req, who, err := a.verify(token)
 	if err != nil {

@@ -264,6 +264,9 @@ func wantRefusal(t testing.TB, who gatehouse.Principal, err error, word string) 
 	if !errors.Is(err, gatehouse.ErrInvalidCredentials) || !errors.As(err, &own) || own.Reason() != word {
 		t.Errorf("error %v, want ErrInvalidCredentials for %q", err, word)
 	}
+	if errors.Is(err, gatehouse.ErrNoTicket) != (word == wordNone) {
+		t.Errorf("error %v is ErrNoTicket, or should be", err)
+	}
 	if who != (gatehouse.Principal{}) {
 		t.Errorf("refused, and yet %+v", who)
 	}
