@@ -162,7 +162,7 @@ func rolePage(cfg *config.Config) func(account, role string) string {
 
 // ready is what a sign-in needs.
 func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
-	return func(ctx context.Context) []gatehouse.Finding {
+	return sparing(func(ctx context.Context) []gatehouse.Finding {
 		var findings []gatehouse.Finding
 		if err := h.store.Ping(ctx); err != nil {
 			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingFailure, Detail: err.Error()})
@@ -173,7 +173,7 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 			findings = append(findings, d.Ready(ctx))
 		}
 		return findings
-	}
+	})
 }
 
 // reload puts another configuration in the place of the one that answers.
