@@ -63,7 +63,7 @@ func (d *decoder) decode(data []byte, into any) bool {
 // What is larger than these is not a configuration. The YAML parser takes
 // quadratic time on nesting, which needs long lines or many brackets.
 const (
-	longestFile = 1 << 20
+	longestFile = 256 << 10
 	longestLine = 16 << 10
 	deepest     = 100
 )
