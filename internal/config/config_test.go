@@ -166,7 +166,7 @@ func TestAFileThatCannotBeReadIsOneFault(t *testing.T) {
 		{"a NUL", "a: 1\nlisten: a\x00b\n", "2:  holds a control character"},
 		{"a line of brackets", strings.Repeat("[", 1<<17), "1:  has a line of more than 16384 bytes"},
 		{"brackets on many lines", strings.Repeat("[\n", 1<<16), "101:  opens more than 100 brackets that it does not close"},
-		{"a quarter of a megabyte of dashes", strings.Repeat(strings.Repeat("- ", 500)+"\n", 250), "1:  must be a mapping of keys to values"},
+		{"a quarter of a megabyte of dashes", strings.Repeat(strings.Repeat("- ", 500)+"\n", 250), "1:  begins with more than 100 dashes"},
 		{"more than a quarter of a megabyte", "#" + strings.Repeat("\n", 1<<18), "1:  is larger than 262144 bytes; hundreds of accounts belong into aws.accounts_file"},
 	}
 	dir := folder(t)

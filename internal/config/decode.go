@@ -84,12 +84,23 @@ func illegible(data []byte) (line int, what string) {
 		case bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) }):
 			return line, "holds a control character"
 		}
+		if dashes(text) > deepest {
+			return line, fmt.Sprintf("begins with more than %d dashes", deepest)
+		}
 		depth += bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) - bytes.Count(text, []byte("]")) - bytes.Count(text, []byte("}"))
 		if depth > deepest {
 			return line, fmt.Sprintf("opens more than %d brackets that it does not close", deepest)
 		}
 	}
 	return 0, ""
+}
+
+// dashes counts the lists that a line opens one in another.
+func dashes(line []byte) (n int) {
+	for rest, ok := line, true; ok; n++ {
+		rest, ok = bytes.CutPrefix(bytes.TrimLeft(rest, " "), []byte("- "))
+	}
+	return n - 1
 }
 
 var position = regexp.MustCompile(`\[(\d+):\d+\]\s*`)
