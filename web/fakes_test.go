@@ -139,6 +139,12 @@ func (f *fakeBroker) SignIn(_ context.Context, a access.Attempt) (gatehouse.Sess
 	if f.signInErr != nil {
 		return gatehouse.Session{}, f.signInErr
 	}
+	if t, ok := a.Proof.(access.Ticket); ok {
+		if string(t.Token) != "alice's ticket" {
+			return gatehouse.Session{}, fmt.Errorf("ticket: %w", gatehouse.ErrInvalidCredentials)
+		}
+		return gatehouse.Session{ID: "s-1", User: f.user, Methods: []string{"kerberos"}, ProvedAt: f.now().Add(-time.Hour), Door: a.Door, IP: a.IP}, nil
+	}
 	if p := a.Proof.(access.Password); p.Username != "alice" || p.Password != "correct horse" {
 		return gatehouse.Session{}, fmt.Errorf("bind: %w", gatehouse.ErrInvalidCredentials)
 	}

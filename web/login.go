@@ -25,26 +25,33 @@ type loginPage struct {
 	Refused  *problem // why not; nil at first
 	Plain    bool     // the refusal is the one text that clients look for
 	Said     string   // "You are signed out."
+	Again    bool     // a fresh proof is asked, which a ticket is not
+	Windows  string   // where Windows sign-in is; empty: not offered
+	Ticket   bool     // a ticket was tried, so that it is not offered once more
 }
 
 // loginForm shows the sign-in page. Whoever is signed in goes on at once,
 // unless the protocol door wants a fresh proof (again=1, SAML's ForceAuthn).
 func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	p := loginPage{Next: localPath(q.Get("next"))}
+	p := loginPage{Next: localPath(q.Get("next")), Again: q.Get("again") == "1"}
 	who, err := s.Session(r)
 	switch {
 	case err != nil && !errors.Is(err, gatehouse.ErrNoSession):
 		return err
-	case err == nil && q.Get("again") != "1":
+	case err == nil && !p.Again:
 		redirect(w, cmp.Or(p.Next, "/"))
 		return nil
 	case err == nil:
 		p.Said, p.Username = "Sign in again to confirm that it is you.", echo(who.User.Username)
 	case q.Get("said") == "out":
 		p.Said = "You are signed out."
+	case !p.Again && s.triesWindows(r):
+		s.markWindows(w, triedWindows)
+		redirect(w, windowsPath(p.Next, true))
+		return nil
 	}
-	return s.showLogin(w, http.StatusOK, p)
+	return s.showLogin(w, r, http.StatusOK, p)
 }
 
 // login signs somebody in. Only who has sent the whole form takes a turn: one
@@ -60,6 +67,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer leave()
 	username, next := r.PostForm.Get("username"), localPath(r.PostForm.Get("next"))
+	again := loginPage{Next: next, Username: echo(username), Again: r.PostForm.Get("again") == "1"}
 	who, err := s.deps.Broker.SignIn(r.Context(), access.Attempt{
 		Proof:     access.Password{Username: username, Password: gatehouse.Secret(r.PostForm.Get("password"))},
 		Door:      gatehouse.DoorPages,
@@ -67,12 +75,18 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		RequestID: f.id,
 	})
 	if err != nil {
-		return s.refuse(w, r, err, loginPage{Next: next, Username: echo(username)})
+		return s.refuse(w, r, err, again)
 	}
 	f.user = who.User.Username
+	return s.welcome(w, r, who, next)
+}
+
+// welcome begins the session of somebody who was proved, and leads on.
+func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.Session, next string) error {
 	if err := s.sessions.begin(w, r, who); err != nil {
 		return err
 	}
+	s.markWindows(w, triedWindows)
 	redirect(w, cmp.Or(next, "/"))
 	return nil
 }
@@ -81,17 +95,24 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 // help, on a page of its own when something of ours is down.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again loginPage) error {
 	p := s.problem(r, err)
+	if again.Ticket {
+		p = p.ofTicket(err)
+	}
 	p.announce(w)
 	if p.Status >= http.StatusInternalServerError {
 		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), "Try again"
 		return s.render(w, p.Status, "problem.html", p)
 	}
-	again.Refused, again.Plain = &p, errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrUnknownPerson)
-	return s.showLogin(w, p.Status, again)
+	again.Refused = &p
+	again.Plain = !again.Ticket && (errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrUnknownPerson))
+	return s.showLogin(w, r, p.Status, again)
 }
 
-func (s *Server) showLogin(w http.ResponseWriter, status int, p loginPage) error {
+func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, status int, p loginPage) error {
 	p.frame = s.frame(nil, "")
+	if !p.Again && !p.Ticket && s.offersWindows(r) {
+		p.Windows = windowsPath(p.Next, false)
+	}
 	p.Narrow = true
 	p.Action = s.public.String() + "/login"
 	return s.render(w, status, "login.html", p)
@@ -110,6 +131,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := s.sessions.finish(w, r); err != nil {
 		return err
 	}
+	s.markWindows(w, leftWindows)
 	// Browsers may show no-store pages again on Back (facts/browser.md).
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	redirect(w, "/login?said=out")

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse"
@@ -90,6 +91,28 @@ var words = []struct {
 	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
+}
+
+// noTicket and badTicket are said where a ticket was tried, in place of what
+// is said of a password.
+var (
+	noTicket = problem{Title: "This browser has no Windows ticket.",
+		Text: "It offered something else, as computers outside the company's domain do.", Next: "Sign in with your username and password."}
+	badTicket = problem{Title: "Windows sign-in did not work.",
+		Text: "Your Windows ticket was not accepted.", Next: "Sign in with your username and password; or lock and unlock your computer, then start again."}
+)
+
+// ofTicket says of a ticket what p, which is about err, says of a password.
+func (p problem) ofTicket(err error) problem {
+	say := problem{Title: p.Title, Text: strings.Replace(p.Text, "The password was right", "Your Windows ticket was good", 1), Next: p.Next}
+	switch {
+	case errors.Is(err, gatehouse.ErrNoTicket):
+		say = noTicket
+	case errors.Is(err, gatehouse.ErrInvalidCredentials) && !errors.Is(err, gatehouse.ErrThrottled):
+		say = badTicket
+	}
+	p.Title, p.Text, p.Next = say.Title, say.Text, say.Next
+	return p
 }
 
 // unforeseen is said of every other error.

@@ -16,12 +16,14 @@ type route struct {
 	page         page
 }
 
-// routes lists every page. GET grants nothing.
+// routes lists every page. GET grants nothing, but for /login/windows, where a
+// ticket takes the place of a form.
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/{$}", s.signedIn(s.portal)},
 		{"GET", "/login", s.loginForm},
 		{"POST", "/login", s.login},
+		{"GET", "/login/windows", s.windows},
 		{"POST", "/logout", s.logout},
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
 		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},

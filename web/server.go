@@ -83,6 +83,8 @@ type Deps struct {
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
 
+	Windows []netip.Prefix // client networks where a Windows ticket is tried; none: nowhere
+
 	STSEndpoint   string // private STS endpoint that exported credentials carry; empty: AWS's own
 	DefaultRegion string // suggested where an account has none
 

@@ -116,7 +116,7 @@ func (v *visitor) resume(w http.ResponseWriter, r *http.Request) error {
 		// They have been there and came back without a new proof.
 		return v.giveUp(w, r, handle, p, saml.StatusAuthnFailed, "no new proof was given")
 	}
-	return v.signIn(w, r, handle, p, signedIn)
+	return v.signIn(w, r, handle, p, signedIn || p.Request.ForceAuthn)
 }
 
 // find reads the parked request that r names, for the browser that brought it.

@@ -245,6 +245,13 @@ func TestForceAuthnWantsANewProof(t *testing.T) {
 			t.Errorf("status %s after %d grants", got, len(w.asks))
 		}
 	})
+	t.Run("nor a ticket of whoever is not signed in yet", func(t *testing.T) {
+		w := newWorld(t)
+		r := w.request(crewjam.HTTPRedirectBinding, func(r *crewjam.AuthnRequest) { r.ForceAuthn = &yes })
+		if login := mustURL(t, w.get(w.redirectURL(r, "")).at); login.Path != "/login" || login.Query().Get("again") != "1" {
+			t.Errorf("came to %s, which may try one", login)
+		}
+	})
 	w.signIn(time.Now())
 	w.get(login.Query().Get("next"))
 	if _, err := w.accepted(w.lastPost(), r.ID); err != nil {
