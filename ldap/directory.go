@@ -9,8 +9,9 @@
 // The name that somebody types is only ever the value of a search filter,
 // escaped in one place (userFilter). The search must find exactly one entry.
 // The DN that the server returned for it, byte for byte, is then bound with
-// the password, once, on a connection that serves nothing else and is closed
-// afterwards. A bind is never repeated: each one counts towards lock-out.
+// the password, once, on a connection that serves nothing but such binds: a
+// refused bind may leave it bound as whoever was before, so nothing is ever
+// read there. A bind is never repeated: each one counts towards lock-out.
 //
 // What the directory says about an account's state is passed on only when it
 // says so after the password was right; see judge. Errors about a person
@@ -106,8 +107,12 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 	if err := admit(user); err != nil {
 		return gatehouse.User{}, err
 	}
-	if err := d.prove(ctx, user.DN, password); err != nil {
+	expires, err := d.prove(ctx, user.DN, password)
+	if err != nil {
 		return gatehouse.User{}, err
+	}
+	if !expires.IsZero() {
+		user.PasswordExpires = expires
 	}
 	// Most servers have looked at this before they accepted the bind.
 	if err := usable(entry, d.now()); err != nil {

@@ -52,18 +52,45 @@ func checkPassword(password gatehouse.Secret) error {
 	return nil
 }
 
-// prove binds as dn, once.
-func (d *Directory) prove(ctx context.Context, dn string, password gatehouse.Secret) error {
+// prove binds as dn, once. It says when the password expires, where the
+// server does.
+func (d *Directory) prove(ctx context.Context, dn string, password gatehouse.Secret) (expires time.Time, err error) {
 	var verdict error
-	err := d.pool.prove(ctx, func(c *conn) error {
+	err = d.pool.prove(ctx, clean, func(c *conn) error {
 		result, err := c.bind(ctx, dn, string(password))
 		verdict = judge(result, err)
+		expires = warnedExpiry(result, d.now())
 		return err
 	})
 	if verdict == nil && err != nil {
-		return d.unavailable(fmt.Errorf("proving a password: %w", err))
+		return time.Time{}, d.unavailable(fmt.Errorf("proving a password: %w", err))
 	}
-	return verdict
+	return expires, verdict
+}
+
+// warnedExpiry is when the password policy control of an accepted bind says
+// that the password expires (draft-behera-ldap-password-policy-11 §6.2). It
+// speaks only shortly before, and of an expired one that is good a few times
+// more, which is now.
+func warnedExpiry(result *goldap.SimpleBindResult, now time.Time) time.Time {
+	c := policyControl(result)
+	switch {
+	case c == nil:
+		return time.Time{}
+	case c.Grace >= 0:
+		return now
+	case c.Expire >= 0:
+		return now.Add(time.Duration(c.Expire) * time.Second)
+	}
+	return time.Time{}
+}
+
+func policyControl(result *goldap.SimpleBindResult) *goldap.ControlBeheraPasswordPolicy {
+	if result == nil {
+		return nil
+	}
+	c, _ := goldap.FindControl(result.Controls, goldap.ControlTypeBeheraPasswordPolicy).(*goldap.ControlBeheraPasswordPolicy)
+	return c
 }
 
 // judge turns the answer to a person's bind into one of gatehouse's kinds. It
@@ -112,11 +139,10 @@ func policyError(result *goldap.SimpleBindResult) int8 {
 	if goldap.FindControl(result.Controls, goldap.ControlTypeVChuPasswordMustChange) != nil {
 		return policyChangeAfterReset // 389 Directory Server's older control
 	}
-	c, ok := goldap.FindControl(result.Controls, goldap.ControlTypeBeheraPasswordPolicy).(*goldap.ControlBeheraPasswordPolicy)
-	if !ok {
-		return policyNone
+	if c := policyControl(result); c != nil {
+		return c.Error
 	}
-	return c.Error
+	return policyNone
 }
 
 // judgeSuccess is for a bind that succeeded: OpenLDAP lets somebody whose
@@ -186,9 +212,14 @@ func diagnosticData(text string) string {
 // stateAttributes say whether an account may be used at all.
 var stateAttributes = []string{
 	"userAccountControl", "msDS-User-Account-Control-Computed", "lockoutTime", "accountExpires", // Active Directory
+	expiryAttribute,        // Active Directory
 	"pwdAccountLockedTime", // ppolicy
 	"nsAccountLock",        // 389 Directory Server, FreeIPA
 }
+
+// expiryAttribute is when Active Directory lets the password expire: computed
+// from whichever policy applies (MS-ADTS §3.1.1.4.5.36).
+const expiryAttribute = "msDS-UserPasswordExpiryTimeComputed"
 
 const (
 	accountDisable = 0x2  // userAccountControl (MS-ADTS §2.2.16)
@@ -212,6 +243,16 @@ func usable(e *goldap.Entry, now time.Time) error {
 		return refuse(gatehouse.ErrAccountExpired, "account_expired", nil)
 	}
 	return nil
+}
+
+// expiry is when e's password expires, as Active Directory says: zero for
+// never, for an unknown time, and for one that must be changed at once.
+func expiry(e *goldap.Entry) (time.Time, error) {
+	ticks, err := number(e, expiryAttribute)
+	if err != nil || ticks <= 0 || ticks == 1<<63-1 {
+		return time.Time{}, err
+	}
+	return windowsTime(ticks), nil
 }
 
 // unlocked refuses an account that is locked out. An old lock may have run

@@ -19,6 +19,10 @@ const (
 	maxIdle = 4 * time.Minute
 	maxLife = 10 * time.Minute
 
+	// A bind is never sent twice, so that one on a connection that was
+	// forgotten is a sign-in lost; and nobody stays bound for long.
+	maxIdleProving = 30 * time.Second
+
 	// A service account that is refused is not tried again at once, or it
 	// would be locked out by our own retries on every server.
 	backOffMin = time.Minute
@@ -26,9 +30,10 @@ const (
 )
 
 // pool keeps the connections to a directory: a few that are bound as the
-// service account and search, and some room for those that prove passwords.
-// The two never mix: a refused bind leaves a connection bound as whoever it
-// was before on some servers, which RFC 4511 §4.2.1 forbids and Samba does.
+// service account and search, and a few that only ever bind, to prove
+// passwords. The two never mix: a refused bind leaves a connection bound as
+// whoever it was before on some servers, which RFC 4511 §4.2.1 forbids and
+// Samba does.
 type pool struct {
 	cfg     Config
 	tls     *tls.Config
@@ -40,9 +45,10 @@ type pool struct {
 	proving   chan struct{} // one for each that binds as a person
 	service   serviceAccount
 
-	mu     sync.Mutex
-	idle   []*conn
-	closed bool
+	mu      sync.Mutex
+	readers shelf // bound as the service account
+	provers shelf // bound as the last who proved their password, or as nobody
+	closed  bool
 }
 
 func newPool(c Config, now func() time.Time, log *slog.Logger) (*pool, error) {
@@ -59,6 +65,7 @@ func newPool(c Config, now func() time.Time, log *slog.Logger) (*pool, error) {
 		searching: make(chan struct{}, c.Connections),
 		proving:   make(chan struct{}, c.Connections),
 		service:   serviceAccount{one: make(chan struct{}, 1)},
+		readers:   shelf{maxIdle: maxIdle}, provers: shelf{maxIdle: maxIdleProving},
 	}, nil
 }
 
@@ -94,7 +101,7 @@ func (p *pool) search(ctx context.Context, f func(*conn) error) error {
 // attempt runs f once. When the server is to blame for the error it returns,
 // it also returns the server.
 func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) (*server, error) {
-	c := p.takeIdle()
+	c := p.take(&p.readers, func(*conn) bool { return true })
 	if c == nil {
 		var err error
 		if c, err = p.open(ctx, avoid); err != nil {
@@ -119,7 +126,7 @@ func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) 
 		return c.server, err
 	}
 	p.servers.worked(c.server)
-	p.giveBack(c)
+	p.giveBack(&p.readers, c)
 	return nil, err
 }
 
@@ -145,39 +152,24 @@ func (p *pool) blame(ctx context.Context, s *server, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
-		if c.server == s {
-			c.drop()
-		}
-		return c.server == s
-	})
+	p.readers.forget(s)
+	p.provers.forget(s)
 }
 
-// takeIdle is the connection that was used last, or nil.
-func (p *pool) takeIdle() *conn {
+func (p *pool) take(s *shelf, good func(*conn) bool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.now()
-	for len(p.idle) > 0 {
-		c := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
-		if !c.IsClosing() && now.Sub(c.used) < maxIdle && now.Sub(c.opened) < maxLife {
-			return c
-		}
-		go c.close()
-	}
-	return nil
+	return s.take(p.now(), good)
 }
 
-func (p *pool) giveBack(c *conn) {
+func (p *pool) giveBack(s *shelf, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || c.IsClosing() {
 		go c.close()
 		return
 	}
-	c.used = p.now()
-	p.idle = append(p.idle, c)
+	s.put(c, p.now())
 }
 
 // open connects as the service account. avoid, if any, is asked last.
@@ -235,26 +227,61 @@ func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare fun
 	return c, nil
 }
 
-// prove runs f, which binds, on a connection of its own. Only connecting is
-// tried on several servers: what f sends is sent once, since every bind
-// counts towards somebody's lock-out.
-func (p *pool) prove(ctx context.Context, f func(*conn) error) error {
+// prove runs f, which binds, on a connection that only binds. Only connecting
+// is tried on several servers: what f sends is sent once, since every bind
+// counts towards somebody's lock-out. The connection is kept where keep says
+// so of f's error.
+func (p *pool) prove(ctx context.Context, keep func(error) bool, f func(*conn) error) error {
 	if err := acquire(ctx, p.proving); err != nil {
 		return err
 	}
 	defer func() { <-p.proving }()
-	c, err := p.connect(ctx, nil, func(context.Context, *conn) error { return nil })
+	// A server that has just answered a search will answer this.
+	c := p.take(&p.provers, func(c *conn) bool { return p.servers.favours(c.server) })
+	if c == nil {
+		var err error
+		if c, err = p.connect(ctx, nil, func(context.Context, *conn) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return p.finish(ctx, c, keep, f(c))
+}
+
+// finish puts c back among the provers, or ends it, as err says.
+func (p *pool) finish(ctx context.Context, c *conn, keep func(error) bool, err error) error {
+	switch {
+	case broken(err), troubled(err):
+		p.blame(ctx, c.server, err)
+		c.drop()
+	case keep(err):
+		p.giveBack(&p.provers, c)
+	default:
+		c.close()
+	}
+	return err
+}
+
+// once runs f, which changes something, on a connection of its own that is
+// bound as the service account. Like prove it never runs f again.
+func (p *pool) once(ctx context.Context, f func(*conn) error) error {
+	if err := acquire(ctx, p.proving); err != nil {
+		return err
+	}
+	defer func() { <-p.proving }()
+	c, err := p.open(ctx, nil)
 	if err != nil {
 		return err
 	}
-	err = f(c)
-	if broken(err) || troubled(err) {
-		p.blame(ctx, c.server, err)
-		c.drop()
-		return err
-	}
-	c.close()
-	return err
+	return p.finish(ctx, c, neverKeep, c.during(ctx, func() error { return f(c) }))
+}
+
+func neverKeep(error) bool { return false }
+
+// clean reports whether a bind was answered in one of the two ordinary ways,
+// after which the connection is good for another.
+func clean(err error) bool {
+	code, ok := resultCode(err)
+	return err == nil || ok && code == goldap.LDAPResultInvalidCredentials
 }
 
 // close hangs up on what is idle; what is in use hangs up when it is given back.
@@ -262,10 +289,8 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for _, c := range p.idle {
-		c.close()
-	}
-	p.idle = nil
+	p.readers.clear()
+	p.provers.clear()
 }
 
 // errServiceRefused: the directory does not take the service account's password.

@@ -160,7 +160,7 @@ func cutter(t testing.TB, addr string, after int64) (at string) {
 			return
 		}
 		defer up.Close()
-		go io.Copy(up, c)
+		go func() { io.Copy(up, c); up.Close() }()
 		io.CopyN(c, up, after)
 	})
 	return l.Addr().String()

@@ -183,6 +183,10 @@ func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
 	if len(names) == 0 || slices.Min(names) == "" || !utf8.ValidString(slices.Min(names)) {
 		return gatehouse.User{}, d.unavailable(fmt.Errorf("%s has no %s that the service account may read", e.DN, d.cfg.UsernameAttribute))
 	}
+	expires, err := expiry(e)
+	if err != nil {
+		return gatehouse.User{}, d.unavailable(err)
+	}
 	u := gatehouse.User{
 		Directory: d.cfg.Name,
 		ID:        id,
@@ -193,6 +197,8 @@ func (d *Directory) user(e *goldap.Entry) (gatehouse.User, error) {
 		Mail:        text(e, d.cfg.MailAttribute),
 		Attributes:  map[string][]string{},
 		ReadAt:      d.now(),
+
+		PasswordExpires: expires,
 	}
 	if u.DisplayName == "" {
 		u.DisplayName = text(e, "cn")

@@ -195,3 +195,10 @@ func (ss *servers) failed(s *server) bool {
 	ss.mu.Unlock()
 	return s.failed(ss.now())
 }
+
+// favours reports whether s is the one that worked last.
+func (ss *servers) favours(s *server) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.healthy == s
+}
