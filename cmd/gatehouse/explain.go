@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +62,7 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "person\t%s (%s)\ndirectory\t%s\nDN\t%s\nidentity\t%s\nsession name\t%s\n\n",
-		user.DisplayName, user.Username, user.Directory, user.DN, user.Key(), access.SessionName(user))
+		shown(user.DisplayName), shown(user.Username), user.Directory, shown(user.DN), shown(user.Key()), access.SessionName(user))
 	if account == "" {
 		explainGroups(w, user)
 	}
@@ -94,9 +95,21 @@ func findPerson(ctx context.Context, cfg *config.Config, username string) (gateh
 func explainGroups(w io.Writer, user gatehouse.User) {
 	fmt.Fprintf(w, "%d groups\n", len(user.Groups))
 	for _, g := range user.Groups {
-		fmt.Fprintf(w, "  %s%s\n", g.DN, chain(g))
+		fmt.Fprintf(w, "  %s%s\n", shown(g.DN), chain(g))
 	}
 	fmt.Fprintln(w)
+}
+
+// shown is a directory's text as a terminal may have it. People write their
+// own names into directories; an escape sequence in one must not rewrite what
+// an operator reads, nor a line end forge a line of it.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // chain says through which groups a nested membership leads.
@@ -104,7 +117,7 @@ func chain(g gatehouse.Group) string {
 	if len(g.Via) == 0 {
 		return ""
 	}
-	return "  through " + strings.Join(g.Via, " in ")
+	return "  through " + shown(strings.Join(g.Via, " in "))
 }
 
 // short is a duration without the zeros: 4h, not 4h0m0s.
@@ -122,13 +135,13 @@ func explainRoles(w io.Writer, x access.Explanation, account, role string) {
 	for _, e := range x.Has {
 		fmt.Fprintf(w, "%s\t%s, up to %s\n", e.Role.ARN(), e.Account.Name, short(e.MaxSession))
 		for _, via := range e.Via {
-			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, via.Group.DN, chain(via.Group))
+			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, shown(via.Group.DN), chain(via.Group))
 		}
 		for _, t := range e.Tags {
-			fmt.Fprintf(w, "  tag\t%s=%s\n", t.Key, t.Value)
+			fmt.Fprintf(w, "  tag\t%s=%s\n", t.Key, shown(t.Value))
 		}
 		if e.SourceIdentity != "" {
-			fmt.Fprintf(w, "  source identity\t%s\n", e.SourceIdentity)
+			fmt.Fprintf(w, "  source identity\t%s\n", shown(e.SourceIdentity))
 		}
 		if e.Blocked != "" {
 			fmt.Fprintf(w, "  blocked\t%s\n", e.Blocked)
@@ -145,7 +158,7 @@ func explainRoles(w io.Writer, x access.Explanation, account, role string) {
 		fmt.Fprintf(w, "has %s\n", what)
 	}
 	for _, m := range x.Misses {
-		fmt.Fprintf(w, "  rule %d does not count\t%s: %s\n", m.Rule, m.Group.DN, m.Why)
+		fmt.Fprintf(w, "  rule %d does not count\t%s: %s\n", m.Rule, shown(m.Group.DN), m.Why)
 	}
 	for _, would := range x.Would {
 		fmt.Fprintf(w, "  rule %d would give it to\t%s\n", would.Rule, would.To)
