@@ -15,6 +15,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
@@ -65,6 +66,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 		Detail: fmt.Sprintf("directories: %d, accounts: %d, rules: %d", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
 	list = append(list, checkStore(ctx, cfg)...)
+	list = append(list, kerberos.Check(ctx, cfg.Windows)...)
 	for _, dc := range cfg.Directories {
 		d, err := ldap.New(dc, nil, log)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
@@ -111,14 +112,19 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
+	tickets, err := h.openTickets(cfg)
+	if err != nil {
+		r.close()
+		return nil, err
+	}
 	broker := access.New(access.Deps{
-		Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
+		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
-		Ready: h.ready(r), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
+		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	return r, err
 }
@@ -135,6 +141,14 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 		sources = append(sources, access.Source{Directory: d, MaxAge: dc.MaxAge})
 	}
 	return sources, nil
+}
+
+// openTickets reads the keytab; nil where none is configured.
+func (h *house) openTickets(cfg *config.Config) (access.Tickets, error) {
+	if !cfg.Windows.On() {
+		return nil, nil
+	}
+	return kerberos.New(cfg.Windows, h.store, nil, h.log)
 }
 
 // endpoints says where the world reaches us, and where AWS takes responses.

@@ -20,6 +20,7 @@ import (
 	"gatehouse/internal/access"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
+	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
@@ -35,6 +36,8 @@ type Config struct {
 	SAML        saml.Config   `yaml:"saml"`
 	AWS         aws.Config    `yaml:"aws"`
 	Audit       audit.Config  `yaml:"audit"`
+
+	Windows kerberos.Config `yaml:"windows"`
 
 	// What the file leads to, read and checked by Load.
 	Accounts []gatehouse.Account `yaml:"-"` // inline ones and those of aws.accounts_file
@@ -91,6 +94,7 @@ func (c *Config) setDefaults() {
 	c.AWS.SetDefaults()
 	c.Access.SetDefaults()
 	c.Audit.SetDefaults()
+	c.Windows.SetDefaults(c.Web.PublicURL, c.directoryNames())
 	asked := c.Access.Attributes()
 	for i := range c.Directories {
 		c.Directories[i].SetDefaults()
@@ -119,6 +123,7 @@ func (c *Config) validate() []gatehouse.Fault {
 	add("saml", c.SAML.Validate())
 	add("aws", c.AWS.Validate())
 	add("audit", c.Audit.Validate())
+	add("windows", c.Windows.Validate(c.directoryNames()))
 	names := map[string]bool{}
 	for i, dir := range c.Directories {
 		at := fmt.Sprintf("directories[%d]", i)
@@ -132,6 +137,14 @@ func (c *Config) validate() []gatehouse.Fault {
 		add("", []gatehouse.Fault{{Key: "directories", What: "is missing: nobody could sign in"}})
 	}
 	return faults
+}
+
+func (c *Config) directoryNames() []string {
+	var names []string
+	for _, dir := range c.Directories {
+		names = append(names, dir.Name)
+	}
+	return names
 }
 
 func place(prefix, key string) string {
@@ -156,14 +169,11 @@ func (c *Config) load(d *decoder) {
 		return // Validate has listed why; rules over half the accounts would only add noise
 	}
 	c.Accounts = accounts
-	var directories, providers []string
-	for _, dir := range c.Directories {
-		directories = append(directories, dir.Name)
-	}
+	var providers []string
 	for _, sp := range c.SAML.ServiceProviders {
 		providers = append(providers, sp.Name)
 	}
-	policy, faults := access.NewPolicy(c.Access, accounts, directories, providers)
+	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), providers)
 	c.Policy = policy
 	d.judge(faults)
 }
