@@ -165,7 +165,11 @@ func TestFormsThatAreNoForms(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHouse(t)
-			wantContains(t, wantStatus(t, h.do(tt.r), tt.status), "Reference")
+			res := h.do(tt.r)
+			wantContains(t, wantStatus(t, res, tt.status), "Reference")
+			if closes := res.Header.Get("Connection") == "close"; tt.status == 411 && !closes {
+				t.Error("where the next request begins is in doubt, and the connection goes on")
+			}
 			if len(h.broker.attempts) > 0 {
 				t.Error("the attempt reached the broker")
 			}

@@ -226,6 +226,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 func (s *Server) limitForms(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength < 0 {
+			w.Header().Set("Connection", "close") // nobody agrees on where the next request begins
 			s.Problem(w, r, errLength)
 			return
 		}
