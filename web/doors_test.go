@@ -250,6 +250,26 @@ func TestHealth(t *testing.T) {
 	probe("/healthz", 200, true)
 }
 
+func TestAfterAReloadTheOperatorsAddressSpeaksOfTheNewRooms(t *testing.T) {
+	old, next := newHouse(t), newHouse(t, func(_ *Config, d *Deps) {
+		d.Ready = func(context.Context) []gatehouse.Finding {
+			return []gatehouse.Finding{{Subject: "directory new", State: gatehouse.FindingFailure, Detail: "no answer"}}
+		}
+	})
+	admin := old.server.AdminHandler()
+	old.server.Replace(next.server)
+	w := httptest.NewRecorder()
+	admin.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "directory new") {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+	old.server.drain()
+	w = httptest.NewRecorder()
+	if admin.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil)); !strings.Contains(w.Body.String(), "shutting down") {
+		t.Errorf("while draining: %s", w.Body)
+	}
+}
+
 func TestStaticFiles(t *testing.T) {
 	h := newHouse(t)
 	for name, kind := range map[string]string{"gatehouse.css": "text/css; charset=utf-8", "role.js": "text/javascript; charset=utf-8", "mark.svg": "image/svg+xml"} {

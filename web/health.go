@@ -33,6 +33,7 @@ func (s *Server) readyInDetail(w http.ResponseWriter, r *http.Request) { s.write
 // writeReady answers 503 while this replica should get no new traffic: what
 // sign-in needs is missing, or it is about to end.
 func (s *Server) writeReady(w http.ResponseWriter, r *http.Request, detailed bool) {
+	s = s.acting() // the operator's address was made with the first configuration
 	h := health{OK: true}
 	if s.draining.Load() {
 		h.OK = false
