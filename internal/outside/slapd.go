@@ -222,7 +222,7 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	line("disallow bind_anon")
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
 	line("index objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID eq")
-	line("access to attrs=userPassword by anonymous auth by * none")
+	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
 	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited", cfg.ServiceDN)
 	line("overlay memberof")
