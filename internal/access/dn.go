@@ -26,7 +26,7 @@ func parseDN(s string) (dn, error) {
 	if len(s) > maxDN || !utf8.ValidString(s) {
 		return nil, errDN
 	}
-	var name dn
+	name := make(dn, 0, 1+strings.Count(s, ","))
 	for rest := s; ; {
 		rdn, after, err := parseRDN(rest)
 		if err != nil {
@@ -43,25 +43,34 @@ func parseDN(s string) (dn, error) {
 // parseRDN reads one RDN, which may have several parts joined by "+", up to
 // the comma that ends it. Its parts are put in one order.
 func parseRDN(s string) (rdn, rest string, err error) {
-	var parts []string
-	for {
-		kind, after, ok := strings.Cut(s, "=")
-		kind = strings.ToLower(strings.TrimSpace(kind))
-		if !ok || !isAttributeType(kind) {
-			return "", "", errDN
-		}
-		value, after, err := parseValue(strings.TrimLeft(after, " "))
-		if err != nil {
+	rdn, rest, err = parsePart(s)
+	if err != nil || rest == "" || rest[0] == ',' {
+		return rdn, rest, err
+	}
+	parts := []string{rdn}
+	for rest != "" && rest[0] == '+' {
+		if rdn, rest, err = parsePart(rest[1:]); err != nil {
 			return "", "", err
 		}
-		// NUL separates: no attribute type holds one, and a value's own is escaped below.
-		parts = append(parts, kind+"="+strings.ReplaceAll(fold(value), "\x00", "\x00\x00"))
-		if after == "" || after[0] == ',' {
-			slices.Sort(parts)
-			return strings.Join(parts, "\x00+"), after, nil
-		}
-		s = after[1:] // the plus sign
+		parts = append(parts, rdn)
 	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\x00+"), rest, nil
+}
+
+// parsePart reads one type=value, up to the comma or plus sign that ends it.
+func parsePart(s string) (part, rest string, err error) {
+	kind, after, ok := strings.Cut(s, "=")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	if !ok || !isAttributeType(kind) {
+		return "", "", errDN
+	}
+	value, rest, err := parseValue(strings.TrimLeft(after, " "))
+	if err != nil {
+		return "", "", err
+	}
+	// NUL separates parts: no attribute type holds one, and a value's own is doubled.
+	return kind + "=" + strings.ReplaceAll(fold(value), "\x00", "\x00\x00"), rest, nil
 }
 
 // parseValue reads an attribute value up to an unescaped comma or plus sign.
@@ -69,12 +78,30 @@ func parseValue(s string) (value, rest string, err error) {
 	if strings.HasPrefix(s, "#") {
 		return "", "", errDN // BER in hex: no directory names its groups so
 	}
+	end := strings.IndexAny(s, `,+\"<>;`)
+	switch {
+	case end < 0:
+		end = len(s)
+	case s[end] == '\\':
+		return parseEscaped(s)
+	case s[end] != ',' && s[end] != '+':
+		return "", "", errDN
+	}
+	value = strings.TrimRight(s[:end], " ")
+	if value == "" {
+		return "", "", errDN
+	}
+	return value, s[end:], nil
+}
+
+// parseEscaped is parseValue for a value that holds a backslash.
+func parseEscaped(s string) (value, rest string, err error) {
 	var b strings.Builder
 	kept := 0 // length up to which trailing spaces were escaped and stay
 	i := 0
 	for i < len(s) && s[i] != ',' && s[i] != '+' {
 		if s[i] != '\\' {
-			if strings.IndexByte("\"<>;=", s[i]) >= 0 && s[i] != '=' {
+			if strings.IndexByte(`"<>;`, s[i]) >= 0 {
 				return "", "", errDN
 			}
 			b.WriteByte(s[i])
@@ -128,6 +155,9 @@ func isAttributeType(s string) bool {
 // fold maps every rune to the least of those that differ from it in case
 // only, so that equal strings are those that strings.EqualFold calls equal.
 func fold(s string) string {
+	if isASCII(s) {
+		return strings.ToUpper(s) // the least of each ASCII letter's kin is its capital
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -135,6 +165,15 @@ func fold(s string) string {
 		}
 		return least
 	}, s)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // equal reports whether both are one name.

@@ -1,6 +1,9 @@
 package access
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestParseDN(t *testing.T) {
 	equal := []struct{ name, a, b string }{
@@ -85,4 +88,12 @@ func FuzzParseDN(f *testing.F) {
 			t.Errorf("parseDN(%q) = %q", s, d)
 		}
 	})
+}
+
+func TestFoldIsEqualFold(t *testing.T) {
+	for _, pair := range [][2]string{{"ask", "AſK"}, {"straße", "STRASSE"}, {"Σ", "ς"}, {"abc", "ABC"}, {"a", "b"}, {"İ", "i"}} {
+		if got, want := fold(pair[0]) == fold(pair[1]), strings.EqualFold(pair[0], pair[1]); got != want {
+			t.Errorf("%q and %q fold alike: %v; EqualFold says %v", pair[0], pair[1], got, want)
+		}
+	}
 }

@@ -45,7 +45,8 @@ func (p *Policy) Explain(u gatehouse.User, account, role string) Explanation {
 		if r.pattern == nil || r.Directory != u.Directory {
 			continue
 		}
-		for _, g := range groups {
+		for i := range groups {
+			g := &groups[i]
 			if why := p.miss(r, g, account, role); why != "" {
 				x.Misses = append(x.Misses, Miss{r.number, g.Group, why})
 			}
@@ -58,12 +59,12 @@ func (p *Policy) Explain(u gatehouse.User, account, role string) Explanation {
 }
 
 // miss says why a group whose name matches a pattern gives nothing by it.
-func (p *Policy) miss(r *rule, g membership, account, role string) string {
+func (p *Policy) miss(r *rule, g *membership, account, role string) string {
 	m := r.pattern.FindStringSubmatch(g.Name)
 	if m == nil || account != "" && m[r.pattern.SubexpIndex("account")] != account || role != "" && m[r.pattern.SubexpIndex("role")] != role {
 		return ""
 	}
-	switch _, err := p.spelled(r, g); err {
+	switch _, err := p.spelled(r, g, wanted{}); err {
 	case nil:
 		return ""
 	case errElsewhere:

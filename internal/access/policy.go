@@ -98,35 +98,57 @@ func compile(r Rule, number int) *rule {
 
 func partition(a gatehouse.Account) string { return cmp.Or(a.Partition, "aws") }
 
-// membership is one of a person's groups with its name parsed.
+// membership is one of a person's groups. Its DN is parsed when a rule first
+// asks, since most groups are told apart by their names already.
 type membership struct {
 	gatehouse.Group
-	name dn // nil where the DN is none: such a group gives nothing
+	parsed bool
+	name   dn
+}
+
+// dn is the group's parsed name; nil where the DN is none: such a group gives nothing.
+func (g *membership) dn() dn {
+	if !g.parsed {
+		g.parsed = true
+		if name, err := parseDN(g.DN); err == nil {
+			g.name = name
+		}
+	}
+	return g.name
 }
 
 func memberships(u gatehouse.User) []membership {
 	all := make([]membership, len(u.Groups))
 	for i, g := range u.Groups {
-		name, err := parseDN(g.DN)
-		if err != nil {
-			name = nil
-		}
-		all[i] = membership{g, name}
+		all[i].Group = g
 	}
 	return all
 }
 
+// wanted narrows a decision to one role, whose name's case does not matter.
+// Its zero value is every role.
+type wanted struct{ account, role string }
+
+func (w wanted) has(account, role string) bool {
+	return w == wanted{} || w.account == account && strings.EqualFold(w.role, role)
+}
+
 // Entitlements lists what u may have, sorted by account name and role.
 func (p *Policy) Entitlements(u gatehouse.User) []gatehouse.Entitlement {
+	return p.entitlements(u, wanted{})
+}
+
+func (p *Policy) entitlements(u gatehouse.User, only wanted) []gatehouse.Entitlement {
 	var list []gatehouse.Entitlement
 	index := map[string]int{} // a role's key -> its place in list
 	groups := memberships(u)
 	for _, r := range p.rules {
-		if r.Directory != u.Directory || r.ServiceProvider != "" {
+		if r.Directory != u.Directory || r.ServiceProvider != "" || !r.mayGive(only) {
 			continue
 		}
-		for _, g := range groups {
-			for _, role := range p.given(r, g) {
+		for i := range groups {
+			g := &groups[i]
+			for _, role := range p.given(r, g, only) {
 				key := role.Account + "/" + strings.ToLower(role.Name)
 				via := gatehouse.Via{Rule: r.number, Group: g.Group}
 				if at, ok := index[key]; ok {
@@ -146,7 +168,7 @@ func (p *Policy) Entitlements(u gatehouse.User) []gatehouse.Entitlement {
 
 // Entitlement is u's entitlement to one role; ErrNotEntitled when there is none.
 func (p *Policy) Entitlement(u gatehouse.User, account, role string) (gatehouse.Entitlement, error) {
-	for _, e := range p.Entitlements(u) {
+	for _, e := range p.entitlements(u, wanted{account, role}) {
 		if e.Role.Account == account && e.Role.Name == role {
 			return e, nil
 		}
@@ -163,8 +185,8 @@ func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error
 		if r.Directory != u.Directory || r.ServiceProvider == "" || r.ServiceProvider != name {
 			continue
 		}
-		for _, g := range groups {
-			if r.covers(g) {
+		for i := range groups {
+			if g := &groups[i]; r.covers(g) {
 				via = append(via, gatehouse.Via{Rule: r.number, Group: g.Group})
 			}
 		}
@@ -175,15 +197,26 @@ func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error
 	return via, nil
 }
 
-// given lists the roles that r gives for membership in g.
-func (p *Policy) given(r *rule, g membership) []gatehouse.Role {
+// mayGive reports whether r could give a wanted role to anybody.
+func (r *rule) mayGive(only wanted) bool {
+	return r.pattern != nil || slices.ContainsFunc(r.roles, func(role gatehouse.Role) bool { return only.has(role.Account, role.Name) })
+}
+
+// given lists the wanted roles that r gives for membership in g.
+func (p *Policy) given(r *rule, g *membership, only wanted) []gatehouse.Role {
 	if r.pattern == nil {
-		if r.covers(g) {
-			return r.roles
+		if !r.covers(g) {
+			return nil
 		}
-		return nil
+		var roles []gatehouse.Role
+		for _, role := range r.roles {
+			if only.has(role.Account, role.Name) {
+				roles = append(roles, role)
+			}
+		}
+		return roles
 	}
-	role, err := p.spelled(r, g)
+	role, err := p.spelled(r, g, only)
 	if err != nil {
 		return nil
 	}
@@ -191,14 +224,11 @@ func (p *Policy) given(r *rule, g membership) []gatehouse.Role {
 }
 
 // covers reports whether g is one of the groups that r names.
-func (r *rule) covers(g membership) bool {
-	if g.name == nil {
-		return false
+func (r *rule) covers(g *membership) bool {
+	if len(r.groups) > 0 && g.dn() != nil && slices.ContainsFunc(r.groups, g.dn().equal) {
+		return r.under == nil || g.dn().under(r.under)
 	}
-	if slices.ContainsFunc(r.groups, g.name.equal) {
-		return r.under == nil || g.name.under(r.under)
-	}
-	return r.names[fold(g.Name)] && g.name.under(r.under)
+	return len(r.names) > 0 && r.names[fold(g.Name)] && g.dn().under(r.under)
 }
 
 // Why a group's name spells no role.
@@ -207,24 +237,29 @@ var (
 	errElsewhere  = errors.New("it does not live under the rule's entry")
 	errNoAccount  = errors.New("its account is not configured")
 	errNoRoleName = errors.New("its name holds no valid role name")
+	errNotWanted  = errors.New("it spells another role")
 )
 
-// spelled is the role that g's name spells under r's pattern.
-func (p *Policy) spelled(r *rule, g membership) (gatehouse.Role, error) {
+// spelled is the wanted role that g's name spells under r's pattern. What is
+// cheap is asked first; where the group lives decides in the end.
+func (p *Policy) spelled(r *rule, g *membership, only wanted) (gatehouse.Role, error) {
 	m := r.pattern.FindStringSubmatch(g.Name)
 	if m == nil {
 		return gatehouse.Role{}, errOtherName
 	}
-	if !g.name.under(r.under) {
-		return gatehouse.Role{}, errElsewhere
+	number, name := m[r.pattern.SubexpIndex("account")], m[r.pattern.SubexpIndex("role")]
+	if !only.has(number, name) {
+		return gatehouse.Role{}, errNotWanted
 	}
-	account, ok := p.accounts[m[r.pattern.SubexpIndex("account")]]
+	account, ok := p.accounts[number]
 	if !ok {
 		return gatehouse.Role{}, errNoAccount
 	}
-	name := m[r.pattern.SubexpIndex("role")]
 	if !gatehouse.RoleName.MatchString(name) {
 		return gatehouse.Role{}, errNoRoleName
+	}
+	if !g.dn().under(r.under) {
+		return gatehouse.Role{}, errElsewhere
 	}
 	return gatehouse.Role{Partition: partition(account), Account: account.ID, Path: "/", Name: name}, nil
 }

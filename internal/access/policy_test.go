@@ -180,6 +180,29 @@ func TestTermsOfAnEntitlement(t *testing.T) {
 	})
 }
 
+func TestOneRoleIsDecidedAsAmongAll(t *testing.T) {
+	arn := func(name string) string { return "arn:aws:iam::" + sandbox + ":role/" + name }
+	p := testPolicy(t,
+		Rule{Directory: "corp", Groups: []string{devsDN}, Roles: []string{arn("Admin"), arn("Other")}, MaxSession: time.Hour},
+		Rule{Directory: "corp", Under: awsOU, GroupPattern: `AWS-(?P<account>\d{12})-(?P<role>.+)`, MaxSession: 2 * time.Hour},
+	)
+	u := person(devsDN, "CN=AWS-"+sandbox+"-ADMIN,"+awsOU, "CN=AWS-"+sandbox+"-Other,"+awsOU, "CN=AWS-"+payments+"-Admin,"+awsOU)
+	all := p.Entitlements(u)
+	if len(all) != 3 {
+		t.Fatalf("roles %v", roles(all))
+	}
+	for _, want := range all {
+		got, err := p.Entitlement(u, want.Role.Account, want.Role.Name)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-among all +alone):\n%s", want.Role, err, diff)
+		}
+	}
+	// The first rule spelt it Admin, which is how IAM and the list have it.
+	if e, err := p.Entitlement(u, sandbox, "ADMIN"); err == nil {
+		t.Errorf("another spelling gives %+v", e)
+	}
+}
+
 func TestProviderRules(t *testing.T) {
 	p := testPolicy(t)
 	if via, err := p.Provider(person(devsDN), "Wiki"); err != nil || len(via) != 1 {
