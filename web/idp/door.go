@@ -75,6 +75,7 @@ type Door struct {
 	records Records
 	log     *slog.Logger
 	now     func() time.Time
+	room    room // for parked requests
 }
 
 // New makes the door. nil for now means time.Now.

@@ -49,6 +49,7 @@ type world struct {
 	acs     string
 	browser *http.Client
 	idp     *saml.IdP
+	door    *Door
 	sp      *crewjam.ServiceProvider
 	records memory
 
@@ -87,8 +88,8 @@ func (w *world) furnish(mux *http.ServeMux) {
 	}
 	w.sp = w.serviceProvider()
 	w.records.now = w.now
-	door := New(Config{PublicURL: w.public}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
-	mux.Handle("/saml/", door.Handler(w))
+	w.door = New(Config{PublicURL: w.public}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
+	mux.Handle("/saml/", w.door.Handler(w))
 	mux.HandleFunc("/login", w.login)
 	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
 }

@@ -41,6 +41,9 @@ func (p *parked) expires() time.Time { return p.At.Add(parkedFor) }
 // park keeps req and sends the browser to where it goes on. Each request has
 // a handle and a cookie of its own, so that several tabs do not mix.
 func (v *visitor) park(w http.ResponseWriter, r *http.Request, req saml.Request) error {
+	if err := v.room.take(clientIP(r), v.now()); err != nil {
+		return fmt.Errorf("saml door: park request: %w", err)
+	}
 	handle := rand.Text()
 	p := &parked{Request: req, Browser: rand.Text(), At: v.now()}
 	if err := v.keep(r.Context(), handle, p); err != nil {
