@@ -27,7 +27,11 @@ type tap struct {
 
 	mu    sync.Mutex
 	asked map[ber.Tag]int
+	did   []*doings // by connection
 }
+
+// doings are what one connection was used for.
+type doings struct{ searched, bound int }
 
 func newTap(t testing.TB, ca *outside.Authority, url string) *tap {
 	t.Helper()
@@ -50,18 +54,56 @@ func newTap(t testing.TB, ca *outside.Authority, url string) *tap {
 		}
 		go func() { io.Copy(c, up); c.Close() }()
 		defer up.Close()
+		mine := &doings{}
+		p.mu.Lock()
+		p.did = append(p.did, mine)
+		p.mu.Unlock()
 		for {
 			request, err := ber.ReadPacket(c)
 			if err != nil || len(request.Children) < 2 {
 				return
 			}
 			p.mu.Lock()
-			p.asked[request.Children[1].Tag]++
+			p.note(mine, request.Children[1])
 			p.mu.Unlock()
 			up.Write(request.Bytes())
 		}
 	})
 	return p
+}
+
+func (p *tap) note(mine *doings, op *ber.Packet) {
+	p.asked[op.Tag]++
+	switch op.Tag {
+	case goldap.ApplicationSearchRequest:
+		mine.searched++
+	case goldap.ApplicationBindRequest:
+		if dn, _ := op.Children[1].Value.(string); dn != outside.SambaServiceDN {
+			mine.bound++
+		}
+	}
+}
+
+// searchers are the connections that searched, and mixed is how many of them
+// bound people, too.
+func (p *tap) searchers() (list []*doings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.did {
+		if d.searched > 0 {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func (p *tap) mixed() (n int) {
+	for _, d := range p.searchers() {
+		if d.bound > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // count is how many requests of that kind were made since it was last asked.

@@ -14,7 +14,8 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 )
 
-// expiresSoon is when a server's certificate becomes a warning.
+// expiresSoon is when a server's certificate, or the service account's
+// password, becomes a warning.
 const expiresSoon = 14 * 24 * time.Hour
 
 // checkup gathers findings about one directory.
@@ -58,6 +59,8 @@ func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 	}
 	if works && d.checkBases(ctx, c) {
 		d.checkPeople(ctx, c)
+		d.checkLimits(ctx, c)
+		d.checkServiceAccount(ctx, c)
 	}
 	return c.findings
 }
@@ -212,4 +215,64 @@ func (d *Directory) checkGroups(ctx context.Context, c *checkup, someone gatehou
 		return
 	}
 	c.ok("groups below %s can be searched: somebody has %d", d.cfg.GroupBaseDN, len(groups))
+}
+
+// checkLimits reports the directory's lock-out rule, which the gateway's own
+// throttle has to stay below.
+func (d *Directory) checkLimits(ctx context.Context, c *checkup) {
+	threshold, window, err := d.Limits(ctx)
+	within := "until a right one"
+	if window > 0 {
+		within = "within " + window.String()
+	}
+	switch {
+	case err != nil:
+		c.add(gatehouse.FindingWarning, "let the service account read the lock-out rules", "%v", err)
+	case threshold == 0:
+		c.ok("no lock-out rule is set, or none that the service account may read")
+	case threshold < fewest:
+		c.add(gatehouse.FindingWarning, "raise the directory's threshold: a few slips of the keyboard lock people out",
+			"accounts are locked out after %d wrong passwords %s", threshold, within)
+	default:
+		c.ok("accounts are locked out after %d wrong passwords %s", threshold, within)
+	}
+}
+
+// fewest is the lowest threshold of lock-out that leaves room for mistakes.
+const fewest = 3
+
+// powerful are the relative identifiers of groups that may do far more than
+// read (MS-DTYP §2.4.2.4).
+var powerful = map[uint32]string{
+	512: "Domain Admins", 518: "Schema Admins", 519: "Enterprise Admins",
+	544: "Administrators", 548: "Account Operators", 549: "Server Operators", 551: "Backup Operators",
+}
+
+// checkServiceAccount looks at what Active Directory says of the account
+// that searches: one that only reads loses nothing when it leaks.
+func (d *Directory) checkServiceAccount(ctx context.Context, c *checkup) {
+	if _, err := goldap.ParseDN(d.cfg.BindDN); d.cfg.Type != ActiveDirectory || err != nil {
+		return // its entry would have to be guessed
+	}
+	entries, err := d.search(ctx, query{base: d.cfg.BindDN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
+		attributes: []string{expiryAttribute, "tokenGroups"}, most: 1})
+	if err != nil || len(entries) != 1 {
+		return // it may not be allowed to see itself, which harms nobody
+	}
+	e := entries[0]
+	for _, sid := range e.GetEqualFoldRawAttributeValues("tokenGroups") {
+		if name, ok := powerful[relativeID(sid)]; ok {
+			c.add(gatehouse.FindingWarning, "take it out of "+name+": it only has to read people and groups", "service account %s is in %s", d.cfg.BindDN, name)
+		}
+	}
+	at, err := expiry(e)
+	switch {
+	case err != nil || at.IsZero():
+		c.ok("service account %s: its password does not expire", d.cfg.BindDN)
+	case at.Sub(d.now()) < expiresSoon:
+		c.add(gatehouse.FindingWarning, "change its password before then and put the new one into bind_password_file, or sign-in stops",
+			"the password of the service account %s expires on %s", d.cfg.BindDN, at.UTC().Format(time.DateOnly))
+	default:
+		c.ok("service account %s: its password expires on %s", d.cfg.BindDN, at.UTC().Format(time.DateOnly))
+	}
 }

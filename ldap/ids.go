@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -55,4 +56,12 @@ func primaryGroupSID(account []byte, rid uint32) ([]byte, error) {
 	last := sid[len(sid)-4:]
 	last[0], last[1], last[2], last[3] = byte(rid), byte(rid>>8), byte(rid>>16), byte(rid>>24)
 	return sid, nil
+}
+
+// relativeID is the last part of a SID, or zero.
+func relativeID(sid []byte) uint32 {
+	if len(sid) < 12 {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(sid[len(sid)-4:])
 }

@@ -21,6 +21,7 @@ type scripted struct {
 	mu         sync.Mutex
 	binds      map[string]int // by DN
 	open, peak int            // connections
+	total      int            // connections ever
 }
 
 // answer is what a scripted server does with one request: it writes these
@@ -36,6 +37,7 @@ func (s *scripted) connected(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open += n
+	s.total += max(n, 0)
 	s.peak = max(s.peak, s.open)
 }
 
@@ -44,6 +46,13 @@ func (s *scripted) most() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peak
+}
+
+// connections is how many were ever opened.
+func (s *scripted) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
 }
 
 func (s *scripted) bound(dn string) int {

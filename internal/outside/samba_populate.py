@@ -65,9 +65,9 @@ def group(name, *members, cn=None, ou="OU=Groups", kind=SECURITY):
     return dn
 
 
-def aged(dn, ticks=None):
+def aged(dn, ticks=None, days=10):
     """Somebody whose password was set ten days ago, or then."""
-    ticks = ticks or str(int((time.time() - 10 * 86400 + 11644473600) * 1e7))
+    ticks = ticks or str(int((time.time() - days * 86400 + 11644473600) * 1e7))
     change(dn, ldb.FLAG_MOD_REPLACE, BYPASS_LAST_SET, pwdLastSet=ticks)
 
 
@@ -163,10 +163,10 @@ def many():
 
 
 def service():
-    dn = person("gatehouse", ou="OU=Service", secret=service_password, userAccountControl=str(512 | 0x10000))
+    person("gatehouse", ou="OU=Service", secret=service_password, userAccountControl=str(512 | 0x10000))
     powerful = person("powerful", ou="OU=Service", secret=service_password)
     change(ldb.Dn(db, "CN=Domain Admins,CN=Users,%s" % base), ldb.FLAG_MOD_ADD, member=str(powerful))
-    return dn
+    aged(person("expiring", ou="OU=Service", secret=service_password), days=38)
 
 
 def fine_grained():
