@@ -252,6 +252,10 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 	event := personal(s)
 	event.Kind, event.IP, event.RequestID = gatehouse.EventGranted, ask.IP, ask.RequestID
 	event.Account, event.Provider, event.Form, event.Reason = ask.Account, ask.Provider, ask.Form, ask.Reason
+	if gatehouse.AccountID.MatchString(ask.Account) && gatehouse.RoleName.MatchString(ask.Role) {
+		// What was asked for, as far as it can be known before it is found.
+		event.Role = gatehouse.Role{Account: ask.Account, Name: ask.Role}.ARN()
+	}
 
 	grant, err := b.grant(ctx, s, ask, &event)
 	if err != nil {

@@ -423,6 +423,9 @@ func TestGrant(t *testing.T) {
 				t.Errorf("%+v: %v", a, err)
 			}
 		}
+		if got, want := w.events[0].Role, "arn:aws:iam::"+payments+":role/Root"; got != want {
+			t.Errorf("the record says %q was asked for, want %q", got, want)
+		}
 		if len(w.said) > 0 || w.kinds()[0] != "refused not_entitled" {
 			t.Errorf("assertions %d, events %q", len(w.said), w.kinds())
 		}
