@@ -34,8 +34,10 @@ type Directory interface {
 	// confirmed the password), ErrUnavailable.
 	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error)
 
-	// Find reads the person that username means, without a proof.
-	Find(ctx context.Context, username string) (gatehouse.User, error)
+	// Identify reads the person that username means, without a proof, without
+	// groups and whatever the state of their account.
+	// Errors: ErrUnknownPerson, ErrUnavailable.
+	Identify(ctx context.Context, username string) (gatehouse.User, error)
 
 	// Lookup reads a person again by their immutable identifier.
 	// Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,

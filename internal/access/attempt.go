@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -21,14 +22,30 @@ type throttle struct {
 	now      func() time.Time
 }
 
-// guess is one attempt as the throttle sees it.
+// guess is one attempt as the throttle sees it: the keys of its counters.
 type guess struct{ name, address string }
 
-// newGuess makes the counters' keys. A name is hashed: people type passwords
-// into the wrong box, and a counter must not keep them.
-func newGuess(username, ip string) guess {
+// guess makes the counters' keys. A name is hashed: people type passwords
+// into the wrong box, and a counter must not keep them. An address is counted
+// in fixed windows, since behind one there may be an office whose mistypings
+// never pause, so that a window that slides would never end.
+func (t *throttle) guess(username, ip string) guess {
 	sum := sha256.Sum256([]byte(fold(strings.TrimSpace(username))))
-	return guess{name: "name:" + hex.EncodeToString(sum[:]), address: "address:" + network(ip)}
+	return guess{name: "name:" + hex.EncodeToString(sum[:]), address: t.address("address", ip)}
+}
+
+// address is the key of what is counted of one address in this window.
+func (t *throttle) address(what, ip string) string {
+	return fmt.Sprintf("%s:%s@%d", what, network(ip), t.now().Truncate(t.Window).Unix())
+}
+
+// checkAddress refuses an address that has failed too often in this window.
+func (t *throttle) checkAddress(ctx context.Context, key string) error {
+	err := t.check(ctx, key, t.FailuresPerAddress, "address")
+	if throttled := (*gatehouse.Throttled)(nil); errors.As(err, &throttled) {
+		throttled.Until = t.now().Truncate(t.Window).Add(t.Window)
+	}
+	return err
 }
 
 // network is what is counted as one address: an IPv6 client commands at least
@@ -49,7 +66,7 @@ func network(ip string) string {
 // admit refuses an attempt from an address that has failed too often, and
 // takes one off the allowance of the name.
 func (t *throttle) admit(ctx context.Context, g guess) error {
-	if err := t.check(ctx, g.address, t.FailuresPerAddress, "address"); err != nil {
+	if err := t.checkAddress(ctx, g.address); err != nil {
 		return err
 	}
 	return t.take(ctx, g.name, "name")

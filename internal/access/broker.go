@@ -130,7 +130,7 @@ func (b *Broker) judge(ctx context.Context, a Attempt, event *gatehouse.Event) (
 // byPassword proves a password, within the allowances of its name, its person
 // and its address.
 func (b *Broker) byPassword(ctx context.Context, proof Password, ip string, event *gatehouse.Event) (gatehouse.User, error) {
-	guess := newGuess(proof.Username, ip)
+	guess := b.throttle.guess(proof.Username, ip)
 	if err := b.throttle.admit(ctx, guess); err != nil {
 		return gatehouse.User{}, err
 	}

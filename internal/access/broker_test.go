@@ -24,7 +24,7 @@ type world struct {
 	people   map[string]gatehouse.User // by username
 	password string
 	dirErr   error // what the directory answers instead
-	findErr  error // likewise, to Find
+	findErr  error // likewise, to Identify
 	lookups  int
 	binds    int
 	events   []gatehouse.Event
@@ -65,7 +65,7 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	return u, nil
 }
 
-func (w *world) Find(_ context.Context, username string) (gatehouse.User, error) {
+func (w *world) Identify(_ context.Context, username string) (gatehouse.User, error) {
 	if w.findErr != nil {
 		return gatehouse.User{}, w.findErr
 	}
@@ -367,6 +367,22 @@ func TestThrottle(t *testing.T) {
 		}
 		if !errors.Is(err, gatehouse.ErrThrottled) {
 			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("an office that mistypes without a pause is let in again when the window ends", func(t *testing.T) {
+		w, b := newWorld(t)
+		for i := range 20 {
+			_, _ = b.SignIn(t.Context(), attempt(fmt.Sprint("name", i), "x"))
+			w.now = w.now.Add(2 * time.Minute)
+		}
+		_, err := b.SignIn(t.Context(), attempt("alice", "right"))
+		var throttled *gatehouse.Throttled
+		if !errors.As(err, &throttled) || !throttled.Until.Equal(w.now.Truncate(time.Hour).Add(time.Hour)) {
+			t.Fatalf("error %v, want throttled until the hour", err)
+		}
+		w.now = throttled.Until
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+			t.Errorf("after the window: %v", err)
 		}
 	})
 	t.Run("addresses of one IPv6 network are one, spellings of IPv4 too", func(t *testing.T) {

@@ -75,8 +75,9 @@ type Rule struct {
 	SourceIdentity string `yaml:"source_identity"`
 }
 
-// Throttle bounds guessing. Failures are counted per person, per name that was
-// typed, and per address; a count starts anew once nothing was added for Window.
+// Throttle bounds guessing. Failures are counted per person and per name that
+// was typed until nothing was added for Window, and per address in windows of
+// that length, one after the other.
 type Throttle struct {
 	// Failures per person, kept below the lock-out threshold of the
 	// directory, so that nobody can lock a person out there. Default: 4.

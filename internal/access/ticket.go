@@ -44,7 +44,7 @@ func (b *Broker) holder(ctx context.Context, p gatehouse.Principal, event *gateh
 	if !ok {
 		return gatehouse.User{}, fmt.Errorf("%s: no directory %q: %w", p, p.Directory, gatehouse.ErrInvalidCredentials)
 	}
-	found, err := source.Find(ctx, p.Name)
+	found, err := source.Identify(ctx, p.Name)
 	switch {
 	case errors.Is(err, gatehouse.ErrUnknownPerson):
 		return gatehouse.User{}, fmt.Errorf("%s: %w", p, &nobody{err})
@@ -64,10 +64,10 @@ func (b *Broker) holder(ctx context.Context, p gatehouse.Principal, event *gateh
 // admitTicket refuses a ticket from an address that has failed too often,
 // with passwords or with tickets.
 func (t *throttle) admitTicket(ctx context.Context, ip string) error {
-	if err := t.check(ctx, "address:"+network(ip), t.FailuresPerAddress, "address"); err != nil {
+	if err := t.checkAddress(ctx, t.address("address", ip)); err != nil {
 		return err
 	}
-	return t.check(ctx, "tickets:"+network(ip), t.FailuresPerAddress, "address")
+	return t.checkAddress(ctx, t.address("tickets", ip))
 }
 
 // failedTicket counts a ticket that proved nothing; a browser that has none
@@ -75,7 +75,7 @@ func (t *throttle) admitTicket(ctx context.Context, ip string) error {
 // passwords: when the service's key was changed, every computer behind an
 // office's one address fails at once, and people must still be able to type.
 func (t *throttle) failedTicket(ctx context.Context, ip string) error {
-	_, _, err := t.counters.Hit(ctx, "tickets:"+network(ip), t.Window)
+	_, _, err := t.counters.Hit(ctx, t.address("tickets", ip), t.Window)
 	return err
 }
 
