@@ -126,7 +126,11 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
-	return r, err
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {

@@ -62,6 +62,10 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, load func(
 }
 
 func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Logger, load func() (*config.Config, error), up func()) error {
+	// From the first moment: a signal that nobody has asked for ends the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	h, err := openHouse(ctx, cfg, log)
 	if err != nil {
 		return errors.Join(err, l.doors.Close(), l.admin.Close())
@@ -86,7 +90,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 	start(func() error { return h.server.Serve(ctx, l.doors) })
 	start(func() error { return h.server.ServeAdmin(ctx, l.admin, h.adminHandler()) })
 	running.Go(func() { h.sweep(ctx) })
-	running.Go(func() { h.watchReload(ctx, load) })
+	running.Go(func() { h.watchReload(ctx, hup, load) })
 	log.Info("serving", slog.String("public_url", cfg.Web.PublicURL), slog.String("listen", l.doors.Addr().String()),
 		slog.String("admin_listen", l.admin.Addr().String()), slog.String("version", version))
 	if up != nil {
@@ -98,10 +102,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 
 // watchReload reads the configuration again at every SIGHUP. A file that
 // cannot be used leaves everything as it is.
-func (h *house) watchReload(ctx context.Context, load func() (*config.Config, error)) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (h *house) watchReload(ctx context.Context, hup <-chan os.Signal, load func() (*config.Config, error)) {
 	for {
 		select {
 		case <-ctx.Done():
