@@ -66,23 +66,16 @@ var everyRoom = map[string]room{
 	"web/idp":                 {". internal/access saml", ""},
 }
 
-// pinned holds libraries in go.mod until the first package that needs them is
-// there. It is no part of the binary.
-const pinned = "internal/deps"
-
 func TestEveryPackageImportsOnlyWhatItsRowAllows(t *testing.T) {
 	packages := imports(t)
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
 		row, listed := everyRoom[name]
-		if !listed && name != pinned {
+		if !listed {
 			t.Errorf("package %s is not in the import table: add a row here and in docs/architecture.md", name)
 		}
 		for _, imported := range packages[name] {
 			if listed && !row.allows(imported) {
 				t.Errorf("package %s imports %s, which its row does not allow", name, imported)
-			}
-			if imported == "gatehouse/"+pinned {
-				t.Errorf("package %s imports %s, which is for go.mod alone", name, pinned)
 			}
 		}
 	}
