@@ -19,7 +19,7 @@ import (
 var libraries = map[string][]string{
 	"asn1-ber": {"github.com/go-asn1-ber/asn1-ber"},
 	"aws-sdk":  {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
-	"chromedp": {"github.com/chromedp/chromedp"},
+	"chromedp": {"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
 	"cobra":    {"github.com/spf13/cobra"},
 	"crewjam":  {"github.com/crewjam/saml"},
 	"etree":    {"github.com/beevik/etree"},
