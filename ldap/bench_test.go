@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ type bare struct {
 	kept   *goldap.Conn // to bind on; nil: a new connection each time
 }
 
-func newBare(b testing.TB, url, caFile string, keep bool) *bare {
+func newBare(b testing.TB, url, caFile, bindDN, password string, keep bool) *bare {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
 		b.Fatal(err)
@@ -32,7 +33,7 @@ func newBare(b testing.TB, url, caFile string, keep bool) *bare {
 	pool.AppendCertsFromPEM(pem)
 	x := &bare{b: b, url: url, tls: &tls.Config{RootCAs: pool, ClientSessionCache: tls.NewLRUClientSessionCache(8)}}
 	x.search = x.dial()
-	if err := x.search.Bind(serviceDN, serviceID); err != nil {
+	if err := x.search.Bind(bindDN, password); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { x.search.Close() })
@@ -63,18 +64,40 @@ func (x *bare) find(base, filter string, attributes ...string) *goldap.SearchRes
 // bind, and three levels of groups.
 func (x *bare) signIn() {
 	u := x.find(people, "(&(objectClass=inetOrgPerson)(|(uid=bob)(mail=bob)))", "entryUUID", "uid", "displayName", "cn", "mail", "departmentNumber", "jpegPhoto")
+	x.prove(u.Entries[0].DN, secret)
+	for _, dn := range []string{u.Entries[0].DN, groupDN("unique"), groupDN("over-unique")} {
+		v := goldap.EscapeFilter(dn)
+		x.find(groups, "(|(&(objectClass=groupOfNames)(member="+v+"))(&(objectClass=groupOfUniqueNames)(uniqueMember="+v+"))(&(objectClass=posixGroup)(memberUid=bob)))", "cn")
+	}
+}
+
+func (x *bare) prove(dn, password string) {
 	c := x.kept
 	if c == nil {
 		c = x.dial()
 		defer c.Close()
 	}
-	if err := c.Bind(u.Entries[0].DN, secret); err != nil {
+	if err := c.Bind(dn, password); err != nil {
 		x.b.Fatal(err)
 	}
-	for _, dn := range []string{u.Entries[0].DN, groupDN("unique"), groupDN("over-unique")} {
-		v := goldap.EscapeFilter(dn)
-		x.find(groups, "(|(&(objectClass=groupOfNames)(member="+v+"))(&(objectClass=groupOfUniqueNames)(uniqueMember="+v+"))(&(objectClass=posixGroup)(memberUid=bob)))", "cn")
+}
+
+// signInWindows makes the requests that Authenticate makes for name in
+// Active Directory: the person, the bind, tokens, and the groups' names.
+func (x *bare) signInWindows(name string) {
+	u := x.find(outside.SambaBaseDN, "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName="+name+")(userPrincipalName="+name+")))",
+		"objectGUID", "sAMAccountName", "displayName", "cn", "mail", "userAccountControl", "msDS-User-Account-Control-Computed",
+		"msDS-UserPasswordExpiryTimeComputed", "lockoutTime", "accountExpires")
+	x.prove(u.Entries[0].DN, adSecret)
+	tokens, err := x.search.Search(goldap.NewSearchRequest(u.Entries[0].DN, goldap.ScopeBaseObject, 0, 0, 0, false, "(objectClass=*)", []string{"tokenGroups"}, nil))
+	if err != nil {
+		x.b.Fatal(err)
 	}
+	var filter strings.Builder
+	for _, sid := range tokens.Entries[0].GetRawAttributeValues("tokenGroups") {
+		filter.WriteString("(objectSid=" + goldap.EscapeFilter(string(sid)) + ")")
+	}
+	x.find(adGroups, "(&(objectCategory=group)(|"+filter.String()+"))", "sAMAccountName")
 }
 
 // cpu is the processor time that this process has used.
@@ -118,8 +141,25 @@ func BenchmarkSignIn(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.Run("bare dials for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, false).signIn) })
-	b.Run("bare keeps a connection for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, true).signIn) })
+	b.Run("bare dials for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, serviceDN, serviceID, false).signIn) })
+	b.Run("bare keeps a connection for the bind", func(b *testing.B) { compare(b, ours, newBare(b, s.LDAPS, ca, serviceDN, serviceID, true).signIn) })
+}
+
+// BenchmarkSamba compares Authenticate with bare go-ldap against a domain
+// controller, bare keeping a connection for the bind: somebody with three
+// nested groups, and somebody with 300.
+func BenchmarkSamba(b *testing.B) {
+	s, d := outside.Samba(b), samba(b)
+	x := newBare(b, s.LDAPS, s.CA.File(b), outside.SambaServiceDN, outside.SambaServicePassword, true)
+	for _, name := range []string{"alice", "carol"} {
+		b.Run(name, func(b *testing.B) {
+			compare(b, func() {
+				if _, err := d.Authenticate(b.Context(), name, adSecret, admitAll); err != nil {
+					b.Fatal(err)
+				}
+			}, func() { x.signInWindows(name) })
+		})
+	}
 }
 
 // BenchmarkManyGroups compares reading somebody with 700 groups with the same
@@ -129,7 +169,7 @@ func BenchmarkManyGroups(b *testing.B) {
 	no := false
 	c := config([]string{s.LDAPS}, ca)
 	c.Nested = &no
-	d, x := open(b, c), newBare(b, s.LDAPS, ca, false)
+	d, x := open(b, c), newBare(b, s.LDAPS, ca, serviceDN, serviceID, false)
 	compare(b, func() {
 		if u, err := d.Find(b.Context(), "carol"); err != nil || len(u.Groups) != 700 {
 			b.Fatal(len(u.Groups), err)

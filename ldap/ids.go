@@ -38,11 +38,12 @@ func guidBytes(s string) ([]byte, error) {
 
 // escapeBytes writes b as the value of a filter, every byte escaped (RFC 4515 §3).
 func escapeBytes(b []byte) string {
-	var s strings.Builder
+	const digits = "0123456789abcdef"
+	s := make([]byte, 0, 3*len(b))
 	for _, c := range b {
-		fmt.Fprintf(&s, `\%02x`, c)
+		s = append(s, '\\', digits[c>>4], digits[c&15])
 	}
-	return s.String()
+	return string(s)
 }
 
 // primaryGroupSID puts a relative identifier in place of the last one of an
