@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -43,8 +44,10 @@ func find(name string) (string, bool) {
 	}
 	for _, dir := range elsewhere {
 		found, _ := filepath.Glob(filepath.Join(dir, name))
-		if len(found) > 0 {
-			return found[len(found)-1], true
+		for _, path := range slices.Backward(found) { // the newest version first
+			if path, err := exec.LookPath(path); err == nil {
+				return path, true
+			}
 		}
 	}
 	return "", false
