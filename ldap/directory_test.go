@@ -198,6 +198,14 @@ func testLookup(t *testing.T, d *ldap.Directory) {
 	if err != nil {
 		t.Fatalf("Find reads people whatever their state: %v", err)
 	}
+	if who, err := d.Identify(t.Context(), "frank"); err != nil || who.Key() != frank.Key() || who.Username != "frank" || who.DN != frank.DN || who.Groups != nil {
+		t.Errorf("Identify = %+v, %v; want %+v, without groups and whatever their state", who, err, frank)
+	}
+	for _, name := range []string{"nobody", "*", "alice)(uid=*", ""} {
+		if who, err := d.Identify(t.Context(), name); !errors.Is(err, gatehouse.ErrUnknownPerson) && !errors.Is(err, gatehouse.ErrInvalidCredentials) {
+			t.Errorf("Identify(%q) = %+v, %v", name, who, err)
+		}
+	}
 	if _, err := d.Lookup(t.Context(), frank.ID); !errors.Is(err, gatehouse.ErrAccountLocked) {
 		t.Errorf("Lookup of a locked account: %v", err)
 	}

@@ -20,9 +20,9 @@ var chromiumFlags = []string{
 const longestBrowsing = 10 * time.Minute
 
 // Chromium starts a headless browser with a profile of its own, for chromedp:
-// tabs are made below the context with chromedp.NewContext. It ends with the
-// test. The test skips, or fails, where there is none: see Program.
-func Chromium(t testing.TB) context.Context {
+// tabs are made below the context with chromedp.NewContext. more are flags and
+// an environment that the test's own browser needs. It ends with the test. The test skips, or fails, where there is none: see Program.
+func Chromium(t testing.TB, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(Program(t, "chromium", "chromium")),
@@ -33,7 +33,7 @@ func Chromium(t testing.TB) context.Context {
 	}
 	bounded, giveUp := context.WithTimeout(context.Background(), longestBrowsing)
 	t.Cleanup(giveUp)
-	allocator, end := chromedp.NewExecAllocator(bounded, options...)
+	allocator, end := chromedp.NewExecAllocator(bounded, append(options, more...)...)
 	t.Cleanup(end) // waits until the process has gone and its profile is removed
 	// chromedp reports events that come while a tab is being replaced.
 	quiet := chromedp.WithErrorf(func(string, ...any) {})
