@@ -20,18 +20,54 @@
 //	var r interface{ Reason() string }
 //	if errors.As(err, &r) { word = r.Reason() }
 //
+// Tests hold each of these to a real Active Directory (Samba) and a real
+// OpenLDAP. With a wrong password all of them are ErrInvalidCredentials; with
+// the right one:
+//
+//	                          Active Directory        OpenLDAP with ppolicy
+//	locked out                ErrInvalidCredentials   ErrInvalidCredentials
+//	disabled                  ErrAccountDisabled      -
+//	account expired           ErrAccountExpired       -
+//	wrong hour, workstation   ErrAccountHours         -
+//	password expired          ErrPasswordExpired      ErrPasswordExpired
+//	expired, with grace       -                       signed in, PasswordExpires is now
+//	must change, reset        ErrPasswordMustChange   ErrPasswordMustChange
+//	smart card only           ErrInvalidCredentials   -
+//
+// # How a password is changed
+//
+// Under the same rules as a sign-in: found, admitted, sent once. In Active
+// Directory the service account sends the old and the new password in one
+// modification, which needs no right of its own and works for those who
+// cannot bind; elsewhere the person's own bind comes first, and so it works
+// for a reset password and not for one that expired without grace. What the
+// directory says against the new password is passed on only once the old one
+// was right. Active Directory takes the old one for an hour more (Microsoft
+// KB906305). See change.go.
+//
 // # How groups are collected
 //
 // All or none: a search that was cut short, by a limit, a lost connection or
 // the clock, is an error. Active Directory computes nested groups itself
-// (tokenGroups); elsewhere membership is walked upwards. See groups.go.
+// (tokenGroups): those that Windows would give, the primary group among them,
+// and neither distribution lists nor what is behind one. Two searches do, for
+// tokens and for names, up to five hundred groups. Where tokenGroups is
+// hidden, and on other servers, membership is walked upwards. Whoever wants
+// distribution lists to count sets group_filter; the server's own rule is
+//
+//	nested: false
+//	group_filter: (&(objectCategory=group)(member:1.2.840.113556.1.4.1941:=%s))
+//
+// which finds them all in one search, but for the primary group. See groups.go.
 //
 // # How servers are used
 //
 // Everything is encrypted and every certificate verified; ldap:// means
-// StartTLS. A few connections are kept for searching. A server that fails is
+// StartTLS. A few connections are kept for searching, and a few others for
+// binding as people, for half a minute, after an ordinary answer, and only on
+// the server that a search has just found well. A server that fails is
 // passed over, searches go once more to another, and every call ends within
-// Config.Timeout. See pool.go and servers.go.
+// Config.Timeout. See pool.go, shelf.go and servers.go.
 package ldap
 
 import (
