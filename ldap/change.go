@@ -68,11 +68,18 @@ func checkNewPassword(old, new gatehouse.Secret) error {
 
 // refusedBy is a new password refused by a rule.
 func refusedBy(rule string, err error) error {
-	return &gatehouse.PasswordRefused{Rule: rule, Why: ruleSentences[rule], Err: err}
+	why := ruleSentences[rule]
+	if m := fewestCharacters.FindStringSubmatch(diagnostic(err)); m != nil && rule == "too_short" {
+		why = "The new password is too short. Choose at least " + m[1] + " characters."
+	}
+	return &gatehouse.PasswordRefused{Rule: rule, Why: why, Err: err}
 }
 
+// fewestCharacters finds how long a password has to be, which Samba tells.
+var fewestCharacters = regexp.MustCompile(`\b([0-9]{1,3}) characters`)
+
 // ruleSentences tell a person which rule it was. Numbers differ by person, and
-// few servers tell them.
+// most servers keep them to themselves.
 var ruleSentences = map[string]string{
 	"too_short":   "The new password is too short.",
 	"too_simple":  "The new password is too simple. Mix small and capital letters, digits and other characters, and leave out your name.",

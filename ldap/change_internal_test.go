@@ -61,6 +61,14 @@ func TestEveryRuleHasASentence(t *testing.T) {
 	}
 }
 
+func TestTheFewestCharactersAreTold(t *testing.T) {
+	r := (*gatehouse.PasswordRefused)(nil)
+	err := judgeWindowsChange(goldap.NewError(19, errors.New("0000052D: the password is too short. It should be equal or longer than 12 characters!")))
+	if want := "The new password is too short. Choose at least 12 characters."; !errors.As(err, &r) || r.Why != want {
+		t.Errorf("%v says %q, want %q", err, r.Why, want)
+	}
+}
+
 // FuzzChangeAnswer: whatever a server answers to a change of password, it
 // counts as done only with the code of success, and as refused by a rule only
 // with words of its own for the person.

@@ -116,3 +116,26 @@ func TestSambaSearches(t *testing.T) {
 		t.Errorf("%d searches, want one for her, one for tokens and one for names", n)
 	}
 }
+
+// TestProversSlapd: whoever bound before on a connection, and whatever came
+// of it, is nothing to the next: neither the restrictions of somebody whose
+// password was reset, nor a lock-out, nor a refusal.
+func TestProversSlapd(t *testing.T) {
+	s, ca := startSlapd(t, outside.SlapdConfig{})
+	c := config([]string{s.LDAPS}, ca)
+	c.Connections = 1
+	d := open(t, c)
+	for before, kind := range map[string]error{
+		"reset": gatehouse.ErrPasswordMustChange, "frank": gatehouse.ErrInvalidCredentials, "erin": gatehouse.ErrPasswordExpired, "bob": nil,
+	} {
+		if _, err := signIn(t, d, before); !errors.Is(err, kind) {
+			t.Errorf("%s: %v, want %v", before, err, kind)
+		}
+		if u, err := signIn(t, d, "alice"); err != nil || u.Username != "alice" || len(u.Groups) != 3 {
+			t.Errorf("alice after %s: %+v, %v", before, u, err)
+		}
+		if _, err := d.Authenticate(t.Context(), "alice", "wrong", admitAll); !errors.Is(err, gatehouse.ErrInvalidCredentials) {
+			t.Errorf("a wrong password after %s and alice: %v", before, err)
+		}
+	}
+}

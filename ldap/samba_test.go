@@ -178,6 +178,18 @@ func TestSambaNames(t *testing.T) {
 	}
 }
 
+// TestSambaStartTLS: the other way to encrypt, for all that is sent.
+func TestSambaStartTLS(t *testing.T) {
+	s := outside.Samba(t)
+	d := samba(t, func(c *ldap.Config) { c.URLs = []string{s.LDAP} })
+	if u, err := d.Authenticate(t.Context(), "alice", adSecret, admitAll); err != nil || len(u.Groups) != 3 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if err := d.ChangePassword(t.Context(), "must-change", adWrong, fresh, admitAll); reason(err) != "wrong_password" {
+		t.Error(err)
+	}
+}
+
 // TestSambaPerson: what a person's entry says reaches User whole, binary and
 // non-ASCII values included.
 func TestSambaPerson(t *testing.T) {
