@@ -239,13 +239,15 @@ type EventKind string
 
 // What is recorded so far.
 const (
-	EventSignInAccepted EventKind = "signin.accepted"
-	EventSignInRefused  EventKind = "signin.refused"
-	EventSignOut        EventKind = "signout"
-	EventGranted        EventKind = "granted"
-	EventRefused        EventKind = "refused"       // a hand-out that was asked for and not given
-	EventKeyCreated     EventKind = "key.created"   // a signing key
-	EventStarted        EventKind = "replica.start" // a replica began its chain
+	EventSignInAccepted  EventKind = "signin.accepted"
+	EventSignInRefused   EventKind = "signin.refused"
+	EventSignOut         EventKind = "signout"
+	EventGranted         EventKind = "granted"
+	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
+	EventPasswordChanged EventKind = "password.changed"
+	EventPasswordRefused EventKind = "password.refused" // a change that was asked for and not made
+	EventKeyCreated      EventKind = "key.created"      // a signing key
+	EventStarted         EventKind = "replica.start"    // a replica began its chain
 )
 
 // Link is an event's place in its replica's chain.

@@ -34,6 +34,12 @@ type Directory interface {
 	// confirmed the password), ErrUnavailable.
 	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error)
 
+	// ChangePassword gives the person that username means a new password, if
+	// old is theirs. admit is asked as by Authenticate, and old is sent once.
+	//
+	// Errors: as Authenticate's, and ErrPasswordRefused where old was right.
+	ChangePassword(ctx context.Context, username string, old, new gatehouse.Secret, admit func(found gatehouse.User) error) error
+
 	// Identify reads the person that username means, without a proof, without
 	// groups and whatever the state of their account.
 	// Errors: ErrUnknownPerson, ErrUnavailable.

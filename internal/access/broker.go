@@ -82,20 +82,29 @@ const skew = 2 * time.Minute
 // Errors: ErrInvalidCredentials, the ErrPassword… and ErrAccount… kinds,
 // ErrThrottled, ErrUnavailable, ErrNotRecorded.
 func (b *Broker) SignIn(ctx context.Context, a Attempt) (gatehouse.Session, error) {
+	var session gatehouse.Session
+	err := b.unhurried(ctx, func(ctx context.Context) (err error) {
+		session, err = b.signIn(ctx, a)
+		return err
+	})
+	return session, err
+}
+
+// unhurried runs act within the Timeout, and lets no failure of its out
+// before RefusalTime.
+func (b *Broker) unhurried(ctx context.Context, act func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
 	defer cancel()
 	notBefore := time.NewTimer(b.d.RefusalTime)
 	defer notBefore.Stop()
-
-	session, err := b.signIn(ctx, a)
+	err := act(ctx)
 	if err != nil {
 		select {
 		case <-notBefore.C:
 		case <-ctx.Done():
 		}
-		return gatehouse.Session{}, err
 	}
-	return session, nil
+	return err
 }
 
 func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, error) {
@@ -127,34 +136,51 @@ func (b *Broker) judge(ctx context.Context, a Attempt, event *gatehouse.Event) (
 	return gatehouse.User{}, time.Time{}, fmt.Errorf("proof %T: %w", a.Proof, gatehouse.ErrInvalidCredentials)
 }
 
-// byPassword proves a password, within the allowances of its name, its person
-// and its address.
+// byPassword proves a password.
 func (b *Broker) byPassword(ctx context.Context, proof Password, ip string, event *gatehouse.Event) (gatehouse.User, error) {
-	guess := b.throttle.guess(proof.Username, ip)
-	if err := b.throttle.admit(ctx, guess); err != nil {
-		return gatehouse.User{}, err
-	}
-	user, err := b.prove(ctx, proof, event)
-	switch {
-	case errors.Is(err, gatehouse.ErrInvalidCredentials):
-		err = errors.Join(err, b.throttle.failed(ctx, guess))
-	case errors.Is(err, gatehouse.ErrUnavailable):
-		err = errors.Join(err, b.throttle.unanswered(ctx, guess))
-	}
+	var user gatehouse.User
+	err := b.guarded(ctx, proof.Username, ip, event, func(dir Directory, admit func(gatehouse.User) error) (err error) {
+		user, err = dir.Authenticate(ctx, proof.Username, proof.Password, admit)
+		return err
+	})
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	return user, b.throttle.proved(ctx, guess, user.Key())
+	return user, nil
 }
 
-// prove asks the directories in their order for the person that a name means.
-// The first that knows the name decides; a password that it refuses is not
-// sent to another. Who was found goes into the event, so that a refusal names
-// the person and never what somebody typed.
-func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) (gatehouse.User, error) {
+// trial is something that needs a person's password, at one directory.
+type trial func(dir Directory, admit func(found gatehouse.User) error) error
+
+// guarded runs try within the allowances of the name, its person and its
+// address: whatever a password can be tried on uses up the same guesses.
+func (b *Broker) guarded(ctx context.Context, username, ip string, event *gatehouse.Event, try trial) error {
+	guess := b.throttle.guess(username, ip)
+	if err := b.throttle.admit(ctx, guess); err != nil {
+		return err
+	}
+	err := b.inOrder(ctx, event, try)
+	switch {
+	case err == nil:
+		return b.throttle.proved(ctx, guess, event.Person)
+	case errors.Is(err, gatehouse.ErrPasswordRefused): // the old one was right
+		return errors.Join(err, b.throttle.proved(ctx, guess, event.Person))
+	case errors.Is(err, gatehouse.ErrInvalidCredentials):
+		return errors.Join(err, b.throttle.failed(ctx, guess))
+	case errors.Is(err, gatehouse.ErrUnavailable):
+		return errors.Join(err, b.throttle.unanswered(ctx, guess))
+	}
+	return err
+}
+
+// inOrder asks the directories in their order for the person that a name
+// means. The first that knows the name decides; a password that it refuses is
+// not sent to another. Who was found goes into the event, so that a refusal
+// names the person and never what somebody typed.
+func (b *Broker) inOrder(ctx context.Context, event *gatehouse.Event, try trial) error {
 	var down, unknown error
 	for _, dir := range b.d.Directories {
-		user, err := dir.Authenticate(ctx, p.Username, p.Password, func(found gatehouse.User) error {
+		err := try(dir, func(found gatehouse.User) error {
 			event.Person, event.Username, event.Directory, event.DN = found.Key(), found.Username, found.Directory, found.DN
 			return b.throttle.admitPerson(ctx, found.Key())
 		})
@@ -166,12 +192,12 @@ func (b *Broker) prove(ctx context.Context, p Password, event *gatehouse.Event) 
 			down = err // another directory may know the name
 			continue
 		}
-		return user, err
+		return err
 	}
 	if down != nil {
-		return gatehouse.User{}, down
+		return down
 	}
-	return gatehouse.User{}, &nobody{unknown}
+	return &nobody{unknown}
 }
 
 // nobody is a name that no directory knows, or that means several people. To
@@ -212,6 +238,9 @@ func (b *Broker) Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Se
 			return s, err
 		}
 		return gatehouse.Session{}, fmt.Errorf("%s is not welcome any more: %w: %w", s.User.Key(), gatehouse.ErrNoSession, err)
+	}
+	if user.PasswordExpires.IsZero() {
+		user.PasswordExpires = s.User.PasswordExpires // some directories say it at a bind only
 	}
 	s.User = user
 	return s, nil
@@ -451,6 +480,7 @@ var reasons = []struct {
 	word string
 }{
 	{gatehouse.ErrThrottled, "throttled"},
+	{gatehouse.ErrPasswordRefused, "password_refused"},
 	{gatehouse.ErrPasswordExpired, "password_expired"},
 	{gatehouse.ErrPasswordMustChange, "password_must_change"},
 	{gatehouse.ErrAccountDisabled, "account_disabled"},

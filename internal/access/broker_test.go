@@ -65,6 +65,17 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	return u, nil
 }
 
+func (w *world) ChangePassword(ctx context.Context, username string, old, new gatehouse.Secret, admit func(gatehouse.User) error) error {
+	if _, err := w.Authenticate(ctx, username, old, admit); err != nil {
+		return err
+	}
+	if len(new) < 8 {
+		return &gatehouse.PasswordRefused{Rule: "too_short", Why: "Choose at least 8 characters."}
+	}
+	w.password = string(new)
+	return nil
+}
+
 func (w *world) Identify(_ context.Context, username string) (gatehouse.User, error) {
 	if w.findErr != nil {
 		return gatehouse.User{}, w.findErr
