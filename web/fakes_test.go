@@ -122,11 +122,13 @@ type fakeBroker struct {
 	entitlements []gatehouse.Entitlement
 
 	signInErr, refreshErr, grantErr, signOutErr error
+	changeErr                                   error
 	lower                                       time.Duration // what the role allows; zero: what was asked
 	post                                        *access.Post
 	consoleURL                                  gatehouse.Secret // empty: one of AWS
 
 	attempts []access.Attempt
+	changes  []access.PasswordChange
 	asks     []gatehouse.Ask
 	signOuts int
 	panics   bool
@@ -149,6 +151,16 @@ func (f *fakeBroker) SignIn(_ context.Context, a access.Attempt) (gatehouse.Sess
 		return gatehouse.Session{}, fmt.Errorf("bind: %w", gatehouse.ErrInvalidCredentials)
 	}
 	return gatehouse.Session{ID: "s-1", User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
+}
+
+func (f *fakeBroker) ChangePassword(_ context.Context, c access.PasswordChange) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = append(f.changes, c)
+	if f.changeErr != nil {
+		return "", f.changeErr
+	}
+	return f.user.Key(), nil
 }
 
 func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Session, error) {

@@ -28,6 +28,7 @@ type loginPage struct {
 	Again    bool     // a fresh proof is asked, which a ticket is not
 	Windows  string   // where Windows sign-in is; empty: not offered
 	Ticket   bool     // a ticket was tried, so that it is not offered once more
+	Change   string   // where a new password is chosen; empty: none is owed
 }
 
 // loginForm shows the sign-in page. Whoever is signed in goes on at once,
@@ -46,6 +47,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 		p.Said, p.Username = "Sign in again to confirm that it is you.", echo(who.User.Username)
 	case q.Get("said") == "out":
 		p.Said = "You are signed out."
+	case q.Get("said") == "changed":
+		p.Said = "Your password is changed. Sign in with the new one."
 	case !p.Again && s.triesWindows(r):
 		s.markWindows(w, triedWindows)
 		redirect(w, windowsPath(p.Next, true))
@@ -104,6 +107,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p
+	if errors.Is(err, gatehouse.ErrPasswordExpired) || errors.Is(err, gatehouse.ErrPasswordMustChange) {
+		again.Change = passwordPath(again.Username)
+	}
 	again.Plain = !again.Ticket && (errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrUnknownPerson))
 	return s.showLogin(w, r, p.Status, again)
 }

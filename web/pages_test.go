@@ -211,8 +211,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 	view := accountView{"111122223333", "1111 2222 3333", "name", "owner", "production", "red"}
 	p := problem{frame: f, Status: 500, Title: "t", Text: "x", Next: "n", Cause: "cause", Cure: "cure", Href: "/", Button: "b", Ask: true, Reference: "r", At: at, AfterForm: true}
 	full := map[string]any{
-		"login.html": loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said"},
-		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true,
+		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u"},
+		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
+		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},

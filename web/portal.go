@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"gatehouse"
 )
@@ -16,6 +17,7 @@ type portalPage struct {
 	Counts   string // "12 accounts, 31 roles."
 	Until    moment
 	Stale    *moment // the list is from then: the directory does not answer
+	Password string  // "in 5 days": when it expires, if that is soon
 	None     bool    // no roles at all
 	Username string
 	Groups   string // "You are in 4 groups, none of which gives a role."
@@ -68,6 +70,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		at := momentOf(who.User.ReadAt)
 		p.Stale = &at
 	}
+	p.Password = expiresSoon(who.User.PasswordExpires, s.now())
 	all := s.deps.Broker.Entitlements(who)
 	p.None = len(all) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
@@ -76,6 +79,21 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Sections = sectionsOf(matching(rows, p.Query))
 	p.Found = len(p.Sections) > 0
 	return s.render(w, http.StatusOK, "portal.html", p)
+}
+
+// passwordNotice is how long before it expires the portal speaks of a password.
+const passwordNotice = 14 * 24 * time.Hour
+
+// expiresSoon says how soon, in days, or nothing when it is not.
+func expiresSoon(at, now time.Time) string {
+	left := at.Sub(now)
+	switch {
+	case at.IsZero() || left > passwordNotice:
+		return ""
+	case left < 24*time.Hour:
+		return "today"
+	}
+	return "in " + count(int(left.Hours()/24), "day")
 }
 
 // firstName is what a greeting calls somebody.

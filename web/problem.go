@@ -55,9 +55,11 @@ var words = []struct {
 	{gatehouse.ErrInvalidCredentials, problem{Status: 401, Title: "Invalid username or password.", Text: "Check both, then try again."}},
 	{gatehouse.ErrUnknownPerson, problem{Status: 401, Title: "Invalid username or password.", Text: "Check both, then try again."}},
 	{gatehouse.ErrPasswordExpired, problem{Status: 401, Title: "Your password has expired.",
-		Text: "It was right, but the directory asks for a new one.", Next: "Choose a new password where you usually do, then sign in here.", Ask: true}},
+		Text: "It was right, but the directory asks for a new one.", Ask: true}},
 	{gatehouse.ErrPasswordMustChange, problem{Status: 401, Title: "You must choose a new password first.",
-		Text: "Yours was right, but the directory wants it changed.", Next: "Change it where you usually do, then sign in here.", Ask: true}},
+		Text: "Yours was right, but the directory wants it changed.", Ask: true}},
+	{gatehouse.ErrPasswordRefused, problem{Status: 422, Title: "The directory does not take this new password.", Text: "The old one was right, and stays as it is."}},
+	{errDiffer, problem{Status: 400, Title: "The two new passwords differ.", Text: "Nothing was changed.", Next: "Type the new one twice, alike."}},
 	{gatehouse.ErrAccountDisabled, problem{Status: 401, Title: "Your directory account is disabled.",
 		Text: "The password was right. Nothing you can do here changes this.", Ask: true}},
 	{gatehouse.ErrAccountExpired, problem{Status: 401, Title: "Your directory account has expired.",
@@ -145,6 +147,7 @@ func problemFor(err error, now time.Time) problem {
 		away      *gatehouse.Unavailable
 		invalid   *gatehouse.Invalid
 		refusal   *gatehouse.Refusal
+		password  *gatehouse.PasswordRefused
 	)
 	switch {
 	case errors.As(err, &throttled):
@@ -156,6 +159,8 @@ func problemFor(err error, now time.Time) problem {
 			p.Title, p.Text, p.Next = say.Title, say.Text, say.Next
 		}
 		p.Retry = 30 * time.Second
+	case errors.As(err, &password):
+		p.Next = password.Why
 	case errors.As(err, &invalid):
 		p.Text = cmp.Or(invalid.Why, p.Text)
 	case errors.As(err, &refusal):

@@ -25,6 +25,8 @@ func (s *Server) routes() []route {
 		{"POST", "/login", s.login},
 		{"GET", "/login/windows", s.windows},
 		{"POST", "/logout", s.logout},
+		{"GET", "/me/password", s.passwordForm},
+		{"POST", "/me/password", s.password},
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
 		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},
 		{"GET", "/go/{account}/{role}", s.link},

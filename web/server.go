@@ -45,6 +45,9 @@ type Broker interface {
 	// Grant hands out one role.
 	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
 
+	// ChangePassword gives a person a new password; their sessions should end.
+	ChangePassword(ctx context.Context, c access.PasswordChange) (person string, err error)
+
 	// SignOut puts the end of a session on the record.
 	SignOut(ctx context.Context, s gatehouse.Session) error
 }

@@ -39,6 +39,7 @@ func people() []Person {
 		{Username: "erin", Shows: "an expired password", name: "Erin Walsh", groups: []string{staff}, state: map[string][]string{"pwdExpired": {"TRUE"}}},
 		{Username: "frank", Shows: "a locked account: the page tells nobody, the record does", name: "Frank Adeyemi", groups: []string{staff}, state: map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
 		{Username: "grace", Shows: "a disabled account", name: "Grace Tanaka", groups: []string{staff}, state: map[string][]string{"userAccountControl": {"514"}}},
+		{Username: "heidi", Shows: "a password that must be changed first", name: "Heidi Sommer", groups: []string{staff, "CN=Sandbox Users," + groupsUnit}, state: map[string][]string{"pwdReset": {"TRUE"}}},
 		{Username: "zoë", Shows: "a name with non-ASCII letters, commas and quotes", name: `Zoë "Zo" O'Brien, PhD`, cn: `Zoë \"Zo\" O'Brien\, PhD`, groups: []string{staff, "CN=Sandbox Users," + groupsUnit}},
 	}
 }

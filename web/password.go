@@ -1,0 +1,115 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"gatehouse"
+	"gatehouse/internal/access"
+)
+
+// passwordPage is where somebody chooses a new password: because the
+// directory wants it, before they can sign in, or because they do.
+type passwordPage struct {
+	frame
+	Username string
+	Fixed    bool     // who is signed in changes their own
+	Refused  *problem // why not; nil at first
+}
+
+// errDiffer: the new password was not typed the same twice.
+var errDiffer = errors.New("the new passwords differ")
+
+// passwordPath is the page's, for somebody whose name is known.
+func passwordPath(username string) string {
+	if username == "" {
+		return "/me/password"
+	}
+	return "/me/password?" + url.Values{"username": {username}}.Encode()
+}
+
+// passwordForm shows the page.
+func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request) error {
+	who, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	return s.showPassword(w, http.StatusOK, who, passwordPage{Username: echo(r.URL.Query().Get("username"))})
+}
+
+// visitor is who is signed in, or nil: the page is for both.
+func (s *Server) visitor(r *http.Request) (*gatehouse.Session, error) {
+	who, err := s.Session(r)
+	if errors.Is(err, gatehouse.ErrNoSession) {
+		return nil, nil
+	}
+	return &who, err
+}
+
+// password changes it, ends every session of the person, and has them sign
+// in anew: whoever knew the old one must not stay.
+func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
+	if err := readForm(r); err != nil {
+		return err
+	}
+	who, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	again := passwordPage{Username: echo(r.PostForm.Get("username"))}
+	change := access.PasswordChange{
+		Username: r.PostForm.Get("username"), Old: gatehouse.Secret(r.PostForm.Get("password")), New: gatehouse.Secret(r.PostForm.Get("new")),
+		Door: gatehouse.DoorPages,
+	}
+	if who != nil {
+		change.Username = who.User.Username
+	}
+	if string(change.New) != r.PostForm.Get("repeat") {
+		return s.refusePassword(w, r, who, errDiffer, again)
+	}
+	f := factsFrom(r.Context())
+	leave, err := s.signIns.enter(r.Context(), f.ip)
+	if err != nil {
+		return s.refusePassword(w, r, who, err, again)
+	}
+	defer leave()
+	change.IP, change.RequestID = f.ip, f.id
+	person, err := s.deps.Broker.ChangePassword(r.Context(), change)
+	if err != nil {
+		return s.refusePassword(w, r, who, err, again)
+	}
+	return s.passwordChanged(w, r, person)
+}
+
+func (s *Server) passwordChanged(w http.ResponseWriter, r *http.Request, person string) error {
+	if _, err := s.deps.Records.ForgetOwner(r.Context(), recordKind, person); err != nil {
+		s.note(r, "sessions not ended after a change of password", err)
+	}
+	if err := s.sessions.finish(w, r); err != nil {
+		return err
+	}
+	redirect(w, "/login?said=changed")
+	return nil
+}
+
+// refusePassword shows why not, on the form: all of it is about what was typed.
+func (s *Server) refusePassword(w http.ResponseWriter, r *http.Request, who *gatehouse.Session, err error, again passwordPage) error {
+	p := s.problem(r, err)
+	p.announce(w)
+	if p.Status >= http.StatusInternalServerError {
+		p.Href, p.Button = passwordPath(""), "Try again"
+		return s.render(w, p.Status, "problem.html", p)
+	}
+	again.Refused = &p
+	return s.showPassword(w, p.Status, who, again)
+}
+
+func (s *Server) showPassword(w http.ResponseWriter, status int, who *gatehouse.Session, p passwordPage) error {
+	p.frame = s.frame(who, "")
+	p.Narrow = true
+	if who != nil {
+		p.Username, p.Fixed = who.User.Username, true
+	}
+	return s.render(w, status, "password.html", p)
+}
