@@ -49,6 +49,7 @@ func TestWhoSignsInSeesTheirPage(t *testing.T) {
 		{"an expired password says nothing when it was wrong", "erin", "wrong", 401, []string{invalid}},
 		{"a locked account tells nothing: the directory says so to anybody", "frank", demo.Password, 401, []string{invalid}},
 		{"a disabled account", "grace", demo.Password, 401, []string{"Your directory account is disabled."}},
+		{"a password that must be changed", "heidi", demo.Password, 401, []string{"You must choose a new password first.", "Choose a new password"}},
 		{"a wrong password", "bob", "wrong", 401, []string{invalid}},
 		{"nobody of that name", "mallory", demo.Password, 401, []string{invalid}},
 		{"an empty password never reaches the directory", "alice", "", 401, []string{invalid}},
@@ -96,6 +97,28 @@ func TestARefusalDoesNotTellWhetherAPersonExists(t *testing.T) {
 	}
 	if diff := cmp.Diff(answer("alice"), answer("aline")); diff != "" {
 		t.Errorf("somebody and nobody are answered differently:\n%s", diff)
+	}
+}
+
+// From being asked for a new password to working with it, as somebody clicks.
+func TestANewPasswordIsChosenAndCounts(t *testing.T) {
+	t.Parallel()
+	g := openGate(t)
+	b := g.browser(t)
+	change := func(old, new string) page {
+		return b.post("/me/password", "username", "heidi", "password", old, "new", new, "repeat", new)
+	}
+	b.post("/login", "username", "heidi", "password", demo.Password).want(t, 401, "Choose a new password")
+	change("wrong", "an entirely new one").want(t, 401, invalid)
+	change(demo.Password, "short").want(t, 422, "The directory does not take this new password.", "too short")
+	change(demo.Password, "an entirely new one").want(t, 200, "Your password is changed.")
+	b.post("/login", "username", "heidi", "password", demo.Password).want(t, 401, invalid)
+	b.post("/login", "username", "heidi", "password", "an entirely new one").want(t, 200, "Hello, Heidi")
+
+	b.get("/me/password").want(t, 200, "Change the password")
+	b.post("/me/password", "password", "an entirely new one", "new", "yet another one", "repeat", "yet another one").want(t, 200, "Your password is changed.")
+	if p := b.get("/"); p.url.Path != "/login" {
+		t.Errorf("after the change / leads to %s, want /login", p.url)
 	}
 }
 
