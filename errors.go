@@ -42,6 +42,10 @@ var (
 	// ErrNotEntitled: no rule gives this person what they ask for.
 	ErrNotEntitled = errors.New("not entitled")
 
+	// ErrNotAdmitted: no rule lets this person sign in to a service provider.
+	// It comes together with ErrNotEntitled.
+	ErrNotAdmitted = errors.New("not admitted to the service provider")
+
 	// ErrNoSession: nobody is signed in here, or not any more.
 	ErrNoSession = errors.New("not signed in")
 

@@ -32,6 +32,7 @@ func TestHandOutsThatAreRefused(t *testing.T) {
 		says   []string
 	}{
 		{"a role that the person does not hold", gatehouse.ErrNotEntitled, 403, []string{"You do not have this role.", "ask for the group"}},
+		{"an application that no rule admits to", errors.Join(gatehouse.ErrNotAdmitted, gatehouse.ErrNotEntitled), 403, []string{"You may not use this application."}},
 		{"AWS says no: cause for the person, cure folded", refusal, 502, []string{"AWS refused.", "AWS STS answered AccessDenied", "does not trust this portal", "<details", "Run gatehouse aws setup."}},
 		{"STS is away", away("AWS STS"), 503, []string{"AWS STS does not answer."}},
 		{"AWS sign-in is away", away("AWS sign-in"), 503, []string{"The AWS sign-in page does not answer."}},

@@ -72,6 +72,8 @@ var words = []struct {
 		Text: "Sign-in is paused here, so that nobody guesses and your account is not locked.", Next: "Try again later."}},
 	{gatehouse.ErrNotRecorded, problem{Status: 503, Title: "This could not be put on the record.",
 		Text: "Nothing is handed out without a record, so nothing was handed out. It is not your doing: the record store does not take new entries.", Next: "Try again in a minute.", Ask: true}},
+	{gatehouse.ErrNotAdmitted, problem{Status: 403, Title: "You may not use this application.",
+		Text: "You are signed in, but no rule lets you into it.", Next: "If you should have it, ask for the group that gives it.", Ask: true, Href: "/", Button: "See your roles"}},
 	{gatehouse.ErrNotEntitled, problem{Status: 403, Title: "You do not have this role.",
 		Text: "None of your groups gives it to you, or there is no such role.", Next: "If you need it, ask for the group that gives it. A new group counts within minutes.",
 		Href: "/", Button: "See your roles", Ask: true}},

@@ -571,7 +571,11 @@ func TestGrantToServiceProvider(t *testing.T) {
 			w, b := newWorld(t)
 			a := wiki
 			change(&a, w)
-			if g, err := b.Grant(t.Context(), w.session(), a); err == nil || g.Post != nil || len(w.said) > 0 {
+			g, err := b.Grant(t.Context(), w.session(), a)
+			if name == "somebody no rule admits" && !errors.Is(err, gatehouse.ErrNotAdmitted) {
+				t.Errorf("error %v, want ErrNotAdmitted", err)
+			}
+			if err == nil || g.Post != nil || len(w.said) > 0 {
 				t.Errorf("%v, %+v", err, g)
 			}
 		})

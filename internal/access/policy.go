@@ -192,7 +192,7 @@ func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error
 		}
 	}
 	if len(via) == 0 {
-		return nil, fmt.Errorf("service provider %s: %w", name, gatehouse.ErrNotEntitled)
+		return nil, fmt.Errorf("service provider %s: %w: %w", name, gatehouse.ErrNotAdmitted, gatehouse.ErrNotEntitled)
 	}
 	return via, nil
 }
