@@ -109,6 +109,7 @@ func everyPage(t *testing.T, w *world) {
 	b.open("/login").looks("sign-in")
 	refusal(b, "erin", password)
 	b.looks("refused sign-in")
+	b.open("/me/password?username=alice").looks("new-password")
 	b.open("/login").signIn("alice").looks("portal")
 	b.click(".menu summary")
 	b.looks("person menu")

@@ -60,6 +60,30 @@ var signInWalks = []walk{
 			}
 		}
 	}},
+	{"whoever must choose a new password does, and signs in with it", func(t *testing.T, w *world) {
+		b := w.browser(t)
+		b.watch.allows(refused)
+		b.open("/login")
+		b.typeIn("#username", "heidi")
+		b.typeIn("#password", password)
+		b.goes(func() { b.press(kb.Enter) })
+		b.wants("[role=alert]", "You must choose a new password first.")
+		b.goes(func() { b.click("[role=alert] a") })
+		b.wants("h1", "Choose a new password")
+		if got := b.value("#username"); got != "heidi" {
+			t.Errorf("the name is %q, want it kept", got)
+		}
+		b.until("the cursor in the old password", "document.activeElement.id === 'password'")
+		b.typeIn("#password", password)
+		b.typeIn("#new", "an entirely new one")
+		b.typeIn("#repeat", "an entirely new one")
+		b.goes(func() { b.press(kb.Enter) })
+		b.wants("[role=status]", "Your password is changed.")
+		b.typeIn("#username", "heidi")
+		b.typeIn("#password", "an entirely new one")
+		b.goes(func() { b.press(kb.Enter) })
+		b.wants("h1", "Heidi")
+	}},
 	{"a name with other letters signs in and is written as it is", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("zoë")
 		b.wantsAt("/")
