@@ -39,7 +39,11 @@ var aliases = map[string]string{
 
 // attributeName is the one spelling by which an attribute is looked up.
 func attributeName(s string) string {
-	s = strings.TrimPrefix(strings.ToLower(s), "oid.")
+	s = strings.ToLower(s)
+	// The old prefix (RFC 2253 §4) stands before numbers and nothing else.
+	if number, ok := strings.CutPrefix(s, "oid."); ok && number != "" && number[0] >= '0' && number[0] <= '9' {
+		s = number
+	}
 	if name, ok := aliases[s]; ok {
 		return name
 	}
