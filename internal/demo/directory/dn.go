@@ -41,7 +41,7 @@ var aliases = map[string]string{
 func attributeName(s string) string {
 	s = strings.ToLower(s)
 	// The old prefix (RFC 2253 §4) stands before numbers and nothing else.
-	if number, ok := strings.CutPrefix(s, "oid."); ok && number != "" && number[0] >= '0' && number[0] <= '9' {
+	if number, ok := strings.CutPrefix(s, "oid."); ok && number != "" && number[0] <= '9' && isAttributeType(number) {
 		s = number
 	}
 	if name, ok := aliases[s]; ok {

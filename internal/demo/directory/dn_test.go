@@ -84,7 +84,7 @@ func TestBelowIsAQuestionOfRDNs(t *testing.T) {
 func FuzzDN(f *testing.F) {
 	for _, s := range []string{
 		`CN=Doe\, John,OU=People,DC=corp,DC=example,DC=com`, `CN=Zoë+UID=zoe,DC=c`, `CN=#0405616c696365`,
-		`2.5.4.3=\ a\ \22`, `CN=a\,DC=x`, `OID.2.5.4.3=K`, "OID.=", "OID.OID.1=", "", " ", `CN=ſ\00\2b\2C\3d`,
+		`2.5.4.3=\ a\ \22`, `CN=a\,DC=x`, `OID.2.5.4.3=K`, "OID.=", "OID.OID.1=", "OID.0A=x", "", " ", `CN=ſ\00\2b\2C\3d`,
 	} {
 		f.Add(s)
 	}
