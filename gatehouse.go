@@ -156,7 +156,7 @@ type Session struct {
 // Form is the shape in which somebody wants a hand-out.
 type Form string
 
-// The forms of PRODUCT's role page.
+// The forms that a role's page offers.
 const (
 	FormConsole    Form = "console"    // a sign-in URL made by us
 	FormPost       Form = "post"       // a SAML response that the browser posts to AWS itself

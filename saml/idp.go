@@ -217,7 +217,7 @@ func (p *IdP) Registered(entityID, acs string) bool {
 	return false
 }
 
-// IsAWS says whether entityID is one of AWS's own (facts: aws, 1.2).
+// IsAWS says whether entityID is one of AWS's own (IAM User Guide, "Configure SAML assertions").
 func IsAWS(entityID string) bool {
 	return entityID == awsAudience || strings.HasPrefix(entityID, awsAudience+":")
 }

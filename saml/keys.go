@@ -26,7 +26,7 @@ const certificateLife = 10 * 365 * 24 * time.Hour
 
 // NewSigningKey makes an RSA-2048 key with a self-signed certificate of ten
 // years. AWS takes no other kind of key for sure, and anything longer costs
-// three times the time per hand-out (facts: performance, section 1).
+// three times the time per hand-out (measured).
 func NewSigningKey(now time.Time, entityID string) (gatehouse.SigningKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

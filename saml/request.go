@@ -331,7 +331,7 @@ type requestedContext struct {
 
 // readAuthnRequest parses document, once it is sure that there is only one
 // way to read it. crewjam's own request handling is not called: it panics on
-// a request without Issuer, and checks less (facts: saml, section 1).
+// a request without Issuer, and checks less.
 func readAuthnRequest(document []byte) (*authnRequest, error) {
 	if len(document) > maxDocument {
 		return nil, errTooLarge

@@ -20,7 +20,7 @@ const (
 // How long an assertion is good. The margin before is for providers whose
 // clocks run late; it lengthens nothing.
 const (
-	defaultLifetime = 5 * time.Minute // STS takes none that is older (facts: aws, 1.1)
+	defaultLifetime = 5 * time.Minute // STS takes none that is older ("Token must be redeemed within 5 minutes of issuance")
 	skewBefore      = 2 * time.Minute
 )
 
@@ -177,7 +177,7 @@ func (w *canonical) conditions(m *message) {
 }
 
 // authnStatement says when and how they proved it. No SessionNotOnOrAfter:
-// STS would shorten the credentials to it (facts: aws, section 0).
+// STS would shorten the credentials to it (STS API, AssumeRoleWithSAML).
 func (w *canonical) authnStatement(m *message) {
 	w.open(samlAuthnStatement,
 		attribute{name: "AuthnInstant", at: m.AuthnInstant},

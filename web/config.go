@@ -18,7 +18,7 @@ type Config struct {
 	// PublicURL is what people, clients and service providers see: the origin
 	// of cookies and links, nothing more than scheme, host and port. It is
 	// https; http only on a loopback host, since any other browser drops the
-	// cookie there (facts/browser.md). Example: https://aws.corp.example.com.
+	// cookie there (seen in Chromium). Example: https://aws.corp.example.com.
 	PublicURL string `yaml:"public_url"`
 
 	// Listen is the address of the three doors. Default: ":8443".

@@ -123,7 +123,7 @@ func TestSignedOutPeopleAreHandedNothing(t *testing.T) {
 	}
 }
 
-// A form's answer never redirects off our origin (ARCHITECTURE, Leaving).
+// A form's answer never redirects off our origin (docs/architecture.md, The doors).
 func TestLeavingForTheConsole(t *testing.T) {
 	h := newHouse(t)
 	res := h.post(readOnly, h.signIn(), url.Values{"as": {"console"}})

@@ -10,7 +10,7 @@ import (
 
 // Browsers apply the form page's form-action to every hop that a form
 // starts: answered with a redirect to AWS, a form of ours silently does
-// nothing (facts/browser.md). So every departure is a page of its own, with
+// nothing (seen in Chromium). So every departure is a page of its own, with
 // status 200, that moves on by itself without script and in a new tab.
 
 // leaving is the page that leads off our origin.

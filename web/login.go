@@ -15,7 +15,7 @@ import (
 const longestEcho = 256
 
 // loginPage is the sign-in page. Stock command-line clients read it as well
-// (facts/clients.md §6): it has one form, with an absolute action, every
+// (saml2aws): it has one form, with an absolute action, every
 // input named, and #input-error whenever the sign-in failed.
 type loginPage struct {
 	frame
@@ -138,7 +138,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.markWindows(w, leftWindows)
-	// Browsers may show no-store pages again on Back (facts/browser.md).
+	// Browsers may show no-store pages again on Back (seen in Chromium).
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	redirect(w, "/login?said=out")
 	return nil

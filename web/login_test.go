@@ -95,7 +95,7 @@ func TestWrongPasswordAndUnknownPersonLookAlike(t *testing.T) {
 	}
 }
 
-// Stock clients read this page: facts/clients.md §6.
+// Stock clients read this page: saml2aws does.
 func TestSignInPageSuitsStockClients(t *testing.T) {
 	h := newHouse(t)
 	for _, path := range []string{"/login", "/login?next=%2Fsaml%2Fcontinue%2Fabc"} {

@@ -192,7 +192,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // headers are on every answer. An asset replaces Cache-Control; the leaving
 // page replaces Referrer-Policy, and the posting page the CSP as well.
 // Referrer-Policy is not no-referrer: that makes browsers send `Origin: null`
-// with our own forms (facts/browser.md).
+// with our own forms (seen in Chromium).
 func (s *Server) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

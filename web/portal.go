@@ -158,7 +158,7 @@ func viewOf(a gatehouse.Account) accountView {
 		Environment: env, Colour: cmp.Or(colours[env], "gray")}
 }
 
-// colours of environments; any other is gray (LOOK.md).
+// colours of environments; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}
 
 // environmentInFull writes the usual short words out; any other stays.

@@ -26,7 +26,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// How a command ends: PRODUCT's exit codes.
+// How a command ends.
 const (
 	exitDone   = 0
 	exitFailed = 1

@@ -10,7 +10,7 @@ import (
 	"gatehouse"
 )
 
-// Every refusal that AWS documents or that people have reported: facts of
+// Every refusal that AWS documents or that people have reported, of
 // AssumeRoleWithSAML, by code and text.
 var refusals = []struct {
 	status        int

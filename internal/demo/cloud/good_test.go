@@ -81,7 +81,7 @@ func TestAssertionMayBeRedeemedTwice(t *testing.T) {
 }
 
 func TestNameQualifierIsTheDocumentedHash(t *testing.T) {
-	// facts: Issuer https://example.com/saml, account 123456789012, provider MySAMLIdP.
+	// Measured with AWS documentation's example: Issuer https://example.com/saml, account 123456789012, provider MySAMLIdP.
 	s, err := cloud.Start(cloud.Config{Now: func() time.Time { return now }, Accounts: []cloud.Account{{
 		ID: "123456789012", Providers: []string{"MySAMLIdP"},
 		Roles: []cloud.Role{{Name: "R", Trust: cloud.Trust{Providers: []string{"MySAMLIdP"}}}},
