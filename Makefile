@@ -5,7 +5,7 @@
 SHELL := /bin/bash -o pipefail
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
-FUZZTIME ?= 2s
+FUZZTIME ?= 4s
 
 .PHONY: test quick build tools lint vuln fuzz race bench
 
