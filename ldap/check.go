@@ -99,6 +99,12 @@ func connectFix(err error, s *server) string {
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errOldTLS):
+		return "let the server speak TLS 1.2 or 1.3: what is older is no protection"
+	case errors.Is(err, errNoStartTLS):
+		return "give the server a certificate, which StartTLS needs; or use ldaps:// if it has a port for that"
+	case errors.Is(err, errClientCertificate):
+		return certificateFix
 	case errors.As(err, &authority):
 		return "set ca_file to the certificate of the authority that signed this server's"
 	case errors.As(err, &name):
@@ -115,10 +121,14 @@ func connectFix(err error, s *server) string {
 	return "see that the server runs, listens on that port and offers TLS there"
 }
 
+const certificateFix = "set cert_file and key_file to a client certificate that this server takes: of its authority, and not expired"
+
 // bindFix is what to do about a service account that cannot bind.
 func bindFix(err error) string {
 	code, _ := resultCode(err)
 	switch {
+	case errors.Is(err, errClientCertificate):
+		return certificateFix
 	case code == goldap.LDAPResultInvalidCredentials || errors.Is(err, errServiceRefused):
 		return "check bind_dn and bind_password_file, and that the account is neither locked nor expired; other servers were not tried, so as not to lock it"
 	case code == goldap.LDAPResultInappropriateAuthentication || code == goldap.LDAPResultStrongAuthRequired:

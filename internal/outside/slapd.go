@@ -143,6 +143,13 @@ type SlapdConfig struct {
 
 	// NotAfter is when the certificate expires. Default: tomorrow.
 	NotAfter time.Time
+
+	// NoTLS leaves the server without a certificate: it refuses StartTLS,
+	// and has no LDAPS.
+	NoTLS bool
+
+	// Global are further lines of slapd.conf(5), before the database's.
+	Global []string
 }
 
 // Slapd is OpenLDAP's server on loopback: TLS is required for passwords, and
@@ -193,7 +200,7 @@ func StartSlapd(t testing.TB, cfg SlapdConfig) *Slapd {
 	// The ports were free a moment ago; somebody else may be quicker.
 	for range 3 {
 		var s *Slapd
-		if s, err = runSlapd(slapd, conf, cfg.CA); err == nil {
+		if s, err = runSlapd(slapd, conf, cfg); err == nil {
 			t.Cleanup(s.Stop)
 			return s
 		}
@@ -214,9 +221,14 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 		line("moduleload %s", module)
 	}
 	line("pidfile %s/slapd.pid", dir)
-	line("TLSCACertificateFile %s/ca.pem\nTLSCertificateFile %[1]s/cert.pem\nTLSCertificateKeyFile %[1]s/key.pem", dir)
+	if !cfg.NoTLS {
+		line("TLSCACertificateFile %s/ca.pem\nTLSCertificateFile %[1]s/cert.pem\nTLSCertificateKeyFile %[1]s/key.pem", dir)
+	}
 	if cfg.ClientCertificates {
 		line("TLSVerifyClient demand")
+	}
+	for _, l := range cfg.Global {
+		line("%s", l)
 	}
 	line("security simple_bind=128")
 	line("disallow bind_anon")
@@ -233,7 +245,7 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	return b.String()
 }
 
-func runSlapd(slapd, conf string, ca *Authority) (*Slapd, error) {
+func runSlapd(slapd, conf string, cfg SlapdConfig) (*Slapd, error) {
 	plain, err := freePort()
 	if err != nil {
 		return nil, err
@@ -245,10 +257,14 @@ func runSlapd(slapd, conf string, ca *Authority) (*Slapd, error) {
 	s := &Slapd{
 		LDAP:  fmt.Sprintf("ldap://127.0.0.1:%d", plain),
 		LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
-		CA:    ca, ended: make(chan struct{}),
+		CA:    cfg.CA, ended: make(chan struct{}),
+	}
+	listeners, ports := s.LDAP+"/ "+s.LDAPS+"/", []int{plain, secure}
+	if cfg.NoTLS {
+		s.LDAPS, listeners, ports = "", s.LDAP+"/", []int{plain}
 	}
 	// With -d it stays in the foreground, so that its pid is the one we know.
-	s.cmd = exec.Command(slapd, "-d", "0", "-f", conf, "-h", s.LDAP+"/ "+s.LDAPS+"/")
+	s.cmd = exec.Command(slapd, "-d", "0", "-f", conf, "-h", listeners)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = runAs(os.Getuid(), os.Getgid())
 	if err := startHere(s.cmd); err != nil {
@@ -258,7 +274,7 @@ func runSlapd(slapd, conf string, ca *Authority) (*Slapd, error) {
 		_ = s.cmd.Wait()
 		close(s.ended)
 	}()
-	for _, port := range []int{plain, secure} {
+	for _, port := range ports {
 		if err := s.awaitPort(port); err != nil {
 			s.Stop()
 			return nil, fmt.Errorf("slapd: %w\n%s", err, s.output.String())
