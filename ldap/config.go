@@ -47,6 +47,13 @@ type Config struct {
 	// on port 636.
 	Domain string `yaml:"domain"`
 
+	// Suffixes are what the names of this directory's people may end or begin
+	// with: the part after "@" of a userPrincipalName, and the NetBIOS name
+	// before "\\". A name with one of them is asked of this directory alone,
+	// and also understood without it; see Directory.Suffixes. Two directories
+	// cannot have the same. Example: [corp.example.com, CORP]. Default: none.
+	Suffixes []string `yaml:"suffixes"`
+
 	// CAFile holds the PEM certificates that the servers' certificates must
 	// lead to. Default: those that the system trusts.
 	CAFile string `yaml:"ca_file"`
@@ -184,6 +191,9 @@ func (f *faults) add(key, format string, args ...any) {
 	*f = append(*f, gatehouse.Fault{Key: key, What: fmt.Sprintf(format, args...)})
 }
 
+// place is the key of one element of a list.
+func place(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+
 // Validate reports everything that is wrong with c, once SetDefaults has run.
 // It reads no file and asks no network.
 func (c Config) Validate() []gatehouse.Fault {
@@ -195,6 +205,7 @@ func (c Config) Validate() []gatehouse.Fault {
 		f.add("type", "%q is not a type; choose %s, %s or %s", c.Type, ActiveDirectory, OpenLDAP, Custom)
 	}
 	c.validateServers(&f)
+	c.validateSuffixes(&f)
 	c.validateServiceAccount(&f)
 	c.validateSearches(&f)
 	c.validateAttributes(&f)
@@ -225,7 +236,7 @@ func (c Config) validateServers(f *faults) {
 	}
 	for i, u := range c.URLs {
 		if _, err := parseURL(u); err != nil {
-			f.add(fmt.Sprintf("urls[%d]", i), "%v", err)
+			f.add(place("urls", i), "%v", err)
 		}
 	}
 	if c.Domain != "" && !domainName.MatchString(c.Domain) {
@@ -290,10 +301,10 @@ func (c Config) validateAttributes(f *faults) {
 	}
 	for i, name := range c.Attributes {
 		if !attributeName.MatchString(name) {
-			f.add(fmt.Sprintf("attributes[%d]", i), "%q is not the name of an attribute", name)
+			f.add(place("attributes", i), "%q is not the name of an attribute", name)
 		}
 		if strings.EqualFold(name, "userPassword") || strings.EqualFold(name, "unicodePwd") {
-			f.add(fmt.Sprintf("attributes[%d]", i), "%s holds passwords, and must stay where it is", name)
+			f.add(place("attributes", i), "%s holds passwords, and must stay where it is", name)
 		}
 	}
 }

@@ -25,6 +25,10 @@ func TestValidate(t *testing.T) {
 		{"more than a host in a URL", func(c *ldap.Config) {
 			c.URLs = []string{"ldaps://dc1/dc=corp", "ldaps://u:p@dc1", "ldaps://dc1?x"}
 		}, []string{"urls[0]", "urls[1]", "urls[2]"}},
+		{"suffixes", func(c *ldap.Config) { c.Suffixes = []string{"corp.example.com", "CORP", "corp_2", "x"} }, nil},
+		{"suffixes that are none, or there twice", func(c *ldap.Config) {
+			c.Suffixes = []string{"", "@corp", `CORP\\`, "a b", "*", ".corp", "corp.", "a..b", "corp", "CORP"}
+		}, []string{"suffixes[0]", "suffixes[1]", "suffixes[2]", "suffixes[3]", "suffixes[4]", "suffixes[5]", "suffixes[6]", "suffixes[7]", "suffixes[9]"}},
 		{"no name", func(c *ldap.Config) { c.Name = "" }, []string{"name"}},
 		{"a name that could be two identities", func(c *ldap.Config) { c.Name = "a/b" }, []string{"name"}},
 		{"an unknown type", func(c *ldap.Config) {

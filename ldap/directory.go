@@ -7,7 +7,8 @@
 // # How a person is proved
 //
 // The name that somebody types is only ever the value of a search filter,
-// escaped in one place (userFilter). The search must find exactly one entry.
+// escaped in one place (userFilter). The search must find exactly one entry,
+// by the name as it is or without a suffix of the directory's; see names.go.
 // The DN that the server returned for it, byte for byte, is then bound with
 // the password, once, on a connection that serves nothing but such binds: a
 // refused bind may leave it bound as whoever was before, so nothing is ever
@@ -83,10 +84,11 @@ import (
 // Directory is one directory, on one or several servers. It implements
 // access.Directory and is safe for concurrent use.
 type Directory struct {
-	cfg  Config
-	now  func() time.Time
-	log  *slog.Logger
-	pool *pool
+	cfg    Config
+	now    func() time.Time
+	log    *slog.Logger
+	pool   *pool
+	claims claims
 
 	mu       sync.Mutex
 	computes *bool // the servers compute nested groups; nil: not known yet
@@ -109,7 +111,7 @@ func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Directory{cfg: cfg, now: now, log: log, pool: p}, nil
+	return &Directory{cfg: cfg, now: now, log: log, pool: p, claims: cfg.claims()}, nil
 }
 
 // Name is the directory's name in the configuration.

@@ -378,3 +378,29 @@ func FuzzUsername(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadings: a typed name is read as it is, or as what is left of it
+// without a suffix of ours, and never in more than two ways.
+func FuzzReadings(f *testing.F) {
+	for _, s := range []string{"alice", `CORP\alice`, "alice@corp.example.com", "alice@CORP", `CORP\a@corp`, `a\b\c`, "a@b@corp", "@", `\`, "@corp", `corp\`, "\xff@corp"} {
+		f.Add(s)
+	}
+	ours := Config{Suffixes: []string{"corp.example.com", "CORP"}}.claims()
+	f.Fuzz(func(t *testing.T, typed string) {
+		all := ours.readings(typed)
+		if len(all) == 0 || len(all) > 2 {
+			t.Fatalf("%q is read as %q", typed, all)
+		}
+		for i, r := range all {
+			before, isPrefixed := strings.CutSuffix(typed, `\`+r.name)
+			after, isSuffixed := strings.CutPrefix(typed, r.name+"@")
+			switch {
+			case i == 0 && r.name == typed:
+			case i == 0 && isPrefixed && ours.has(before) && len(all) == 1:
+			case i == 1 && isSuffixed && ours.has(after) && !strings.ContainsAny(r.name, `\@`):
+			default:
+				t.Errorf("%q is read as %q", typed, all)
+			}
+		}
+	})
+}

@@ -100,12 +100,20 @@ func checkUsername(s string) error {
 	return nil
 }
 
-// find is the one entry that username means.
-func (d *Directory) find(ctx context.Context, username string) (*goldap.Entry, error) {
+// find is the one entry that username means; see readings.
+func (d *Directory) find(ctx context.Context, username string) (e *goldap.Entry, err error) {
 	if err := checkUsername(username); err != nil {
 		return nil, err
 	}
-	return d.one(ctx, userFilter(d.cfg.UserFilter, username))
+	for _, r := range d.claims.readings(username) {
+		if err = checkUsername(r.name); err == nil {
+			e, err = d.one(ctx, userFilter(d.cfg.UserFilter, r.name))
+		}
+		if reason(err) != "unknown" {
+			break
+		}
+	}
+	return e, err
 }
 
 // findID is the one entry with that immutable identifier.
