@@ -130,14 +130,15 @@ func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) 
 	return nil, err
 }
 
-// share leaves half of the time for a second attempt elsewhere, where there
-// is an elsewhere.
+// share leaves more than half of the time for a second attempt elsewhere,
+// where there is an elsewhere: with the default timeout nobody waits more than
+// two seconds for a server that fell silent.
 func (p *pool) share(ctx context.Context, first bool) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !first || !ok || p.servers.count() < 2 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)/2)
+	return context.WithTimeout(ctx, time.Until(deadline)*2/5)
 }
 
 // blame notes that s did not answer, and hangs up on what is idle there: it
