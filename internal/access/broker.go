@@ -340,7 +340,10 @@ func (b *Broker) settle(ctx context.Context, ask gatehouse.Ask, e gatehouse.Enti
 	if ask.Duration == 0 || ask.Duration > e.MaxSession {
 		ask.Duration = e.MaxSession
 	}
-	ask.Duration = min(ask.Duration, b.roleMaximum(ctx, e.Role)).Truncate(time.Second)
+	if ask.Duration > leastMaximum {
+		ask.Duration = min(ask.Duration, b.roleMaximum(ctx, e.Role))
+	}
+	ask.Duration = ask.Duration.Truncate(time.Second)
 	if ask.Region == "" {
 		ask.Region = e.Account.Region
 	}
@@ -421,6 +424,10 @@ func isFor(c gatehouse.Credentials, role gatehouse.Role) bool {
 	return strings.Contains(c.AssumedRoleARN, ":"+role.Account+":assumed-role/"+role.Name+"/")
 }
 
+// leastMaximum is what every role allows: MaxSessionDuration is between one
+// and twelve hours (IAM API Reference, CreateRole).
+const leastMaximum = time.Hour
+
 // How long it is remembered that a role allows less than its rule.
 const learntFor = 12 * time.Hour
 
@@ -431,7 +438,7 @@ func (b *Broker) roleMaximum(ctx context.Context, role gatehouse.Role) time.Dura
 		return MaxDuration // not known, or not to be had: AWS says it again
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < MinDuration {
+	if err != nil || d < leastMaximum {
 		return MaxDuration
 	}
 	return d
