@@ -69,7 +69,7 @@ func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 func (d *Directory) checkServer(ctx context.Context, c *checkup, s *server) (ok, refused bool) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	conn, err := dial(ctx, s, d.pool.tls, d.now)
+	conn, err := d.pool.dial(ctx, s)
 	if err != nil {
 		c.fail(connectFix(err, s), "%s: %v", s.url, err)
 		return false, false

@@ -42,10 +42,17 @@ type Config struct {
 	// is sent.
 	URLs []string `yaml:"urls"`
 
-	// Domain is asked of DNS (SRV _ldap._tcp.DOMAIN) in place of URLs. The
-	// hosts it names must lie within the domain, and are spoken to over LDAPS
-	// on port 636.
+	// Domain is asked of DNS in place of URLs: SRV _ldap._tcp.dc._msdcs.DOMAIN
+	// in Active Directory, and _ldap._tcp.DOMAIN where that leads nowhere, and
+	// elsewhere. The hosts must lie within the domain, and are spoken to over
+	// LDAPS on port 636. DNS is asked again every five minutes; while it does
+	// not answer, its last answer is used.
 	Domain string `yaml:"domain"`
+
+	// Site is the site of Active Directory whose servers are asked first; the
+	// others only while none of those answers. Default: all are alike.
+	// Example: Frankfurt.
+	Site string `yaml:"site"`
 
 	// Suffixes are what the names of this directory's people may end or begin
 	// with: the part after "@" of a userPrincipalName, and the NetBIOS name
@@ -225,6 +232,9 @@ var (
 	directoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	domainName    = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}$`)
 
+	// siteName is one label of a DNS name.
+	siteName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+
 	// attributeName keeps attribute names out of the ways of filters, which
 	// escape values only (RFC 4512 §2.5).
 	attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9;-]*$`)
@@ -241,6 +251,13 @@ func (c Config) validateServers(f *faults) {
 	}
 	if c.Domain != "" && !domainName.MatchString(c.Domain) {
 		f.add("domain", "%q is not a DNS domain", c.Domain)
+	}
+	switch {
+	case c.Site == "":
+	case !siteName.MatchString(c.Site):
+		f.add("site", "%q is not the name of a site", c.Site)
+	case c.Domain == "" || c.Type != ActiveDirectory:
+		f.add("site", "is of use where DNS is asked for the servers of Active Directory: set domain")
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		f.add("cert_file", "a client certificate needs both cert_file and key_file")

