@@ -233,6 +233,8 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	line("security simple_bind=128")
 	line("disallow bind_anon")
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
+	// The overlays write as this one: without it nobody is ever locked out.
+	line("rootdn %q", "cn=root,"+cfg.Suffix)
 	line("index objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID eq")
 	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
