@@ -1,0 +1,481 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse"
+)
+
+// guesses has somebody sign in with n wrong passwords, no two alike.
+func guesses(t testing.TB, b *Broker, username string, n int) {
+	t.Helper()
+	for i := range n {
+		_, err := b.SignIn(t.Context(), attempt(username, fmt.Sprint("wrong ", i)))
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || errors.Is(err, gatehouse.ErrThrottled) {
+			t.Fatalf("guess %d: %v", i+1, err)
+		}
+	}
+}
+
+func throttled(err error) bool { return errors.Is(err, gatehouse.ErrThrottled) }
+
+func TestThrottle(t *testing.T) {
+	t.Run("a thousand guesses by strangers cost a person three binds, whatever the addresses and names", func(t *testing.T) {
+		w, b := newWorld(t)
+		names := []string{"alice", "ALICE", "alice@corp.example.com", "alice.ng@corp.example.com"}
+		for _, name := range names {
+			w.people[name] = w.people["alice"]
+		}
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				a := attempt(names[i%len(names)], fmt.Sprint("wrong ", i))
+				a.IP = fmt.Sprintf("198.51.%d.%d", i/250, i%250)
+				_, _ = b.SignIn(context.Background(), a)
+			})
+		}
+		wg.Wait()
+		if w.binds > 3 {
+			t.Errorf("%d binds", w.binds)
+		}
+	})
+	t.Run("an unknown name is refused like a known one", func(t *testing.T) {
+		_, b := newWorld(t)
+		for i := range 6 {
+			var errs []bool
+			for _, name := range []string{"alice", "nobody"} {
+				_, err := b.SignIn(t.Context(), attempt(name, fmt.Sprint("wrong ", i)))
+				errs = append(errs, throttled(err))
+			}
+			if errs[0] != errs[1] || errs[0] != (i >= 3) {
+				t.Errorf("attempt %d: throttled %v", i+1, errs)
+			}
+		}
+	})
+	t.Run("many guesses at once are refused alike, whether anybody has the name or not", func(t *testing.T) {
+		for _, name := range []string{"alice", "nobody"} {
+			w, b := newWorld(t)
+			b.throttle.FailuresPerAddress = 1000
+			w.slow = make(chan struct{})
+			var refused atomic.Int64
+			var all sync.WaitGroup
+			for i := range 20 {
+				all.Go(func() {
+					if _, err := b.SignIn(t.Context(), attempt(name, fmt.Sprint("wrong ", i))); throttled(err) {
+						refused.Add(1)
+					}
+				})
+			}
+			time.AfterFunc(20*time.Millisecond, func() { close(w.slow) })
+			all.Wait()
+			if got := refused.Load(); got != 17 {
+				t.Errorf("%s: %d of 20 throttled, want 17", name, got)
+			}
+		}
+	})
+	t.Run("another name of somebody whose allowance is spent looks like an unknown one", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.people["alice@corp.example.com"] = w.people["alice"]
+		guesses(t, b, "alice", 3)
+		_, err := b.SignIn(t.Context(), attempt("alice@corp.example.com", "right"))
+		if !errors.Is(err, gatehouse.ErrInvalidCredentials) || throttled(err) || w.binds != 3 {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+		if e := w.events[3]; e.Reason != "throttled" || e.Username != "alice" {
+			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("the right password does not help while the allowance is spent", func(t *testing.T) {
+		w, b := newWorld(t)
+		guesses(t, b, "alice", 3)
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !throttled(err) {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+	})
+	t.Run("a right password in time starts a new allowance", func(t *testing.T) {
+		_, b := newWorld(t)
+		for range 5 {
+			guesses(t, b, "alice", 2)
+			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("one address may not try name after name", func(t *testing.T) {
+		_, b := newWorld(t)
+		var err error
+		for i := range 21 {
+			_, err = b.SignIn(t.Context(), attempt(fmt.Sprint("name", i), "x"))
+		}
+		if !throttled(err) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("an office that mistypes without a pause is let in again when the window ends", func(t *testing.T) {
+		w, b := newWorld(t)
+		for i := range 20 {
+			_, _ = b.SignIn(t.Context(), attempt(fmt.Sprint("name", i), "x"))
+			w.now = w.now.Add(2 * time.Minute)
+		}
+		_, err := b.SignIn(t.Context(), attempt("alice", "right"))
+		var throttled *gatehouse.Throttled
+		if !errors.As(err, &throttled) || !throttled.Until.Equal(w.now.Truncate(time.Hour).Add(time.Hour)) {
+			t.Fatalf("error %v, want throttled until the hour", err)
+		}
+		w.now = throttled.Until
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+			t.Errorf("after the window: %v", err)
+		}
+	})
+	t.Run("addresses of one IPv6 network are one, spellings of IPv4 too", func(t *testing.T) {
+		if network("2001:db8:1:2::1") != network("2001:db8:1:2:ffff::9") || network("2001:db8:1:3::1") == network("2001:db8:1:2::1") || network("::ffff:192.0.2.1") != network("192.0.2.1") {
+			t.Error("networks differ")
+		}
+	})
+}
+
+// at is an attempt from a browser that carries a mark.
+func at(device, username, password string) Attempt {
+	a := attempt(username, password)
+	a.Device = device
+	return a
+}
+
+func TestStrangersDoNotKeepAPersonOut(t *testing.T) {
+	mallory := "corp/mallory"
+	tests := []struct {
+		name string
+		mark func(w *world, b *Broker) string
+		in   bool
+	}{
+		{"a browser that is known to be theirs gets in", func(w *world, b *Broker) string { return b.Device(w.people["alice"].Key()) }, true},
+		{"a browser without a mark does not", func(*world, *Broker) string { return "" }, false},
+		{"somebody else's mark gives nothing", func(_ *world, b *Broker) string { return b.Device(mallory) }, false},
+		{"a mark made with another key gives nothing", func(w *world, b *Broker) string {
+			return keyed("another").newDevice(w.people["alice"].Key(), w.now)
+		}, false},
+		{"a mark with a bit changed gives nothing", func(w *world, b *Broker) string {
+			mark := []byte(b.Device(w.people["alice"].Key()))
+			mark[30] ^= 1
+			return string(mark)
+		}, false},
+		{"a mark cut short gives nothing", func(w *world, b *Broker) string { return b.Device(w.people["alice"].Key())[1:] }, false},
+		{"a mark that is too old gives nothing", func(w *world, b *Broker) string {
+			return b.throttle.keyed.newDevice(w.people["alice"].Key(), w.now.Add(-DeviceLife))
+		}, false},
+		{"a mark of the future gives nothing", func(w *world, b *Broker) string {
+			return b.throttle.keyed.newDevice(w.people["alice"].Key(), w.now.Add(time.Hour))
+		}, false},
+		{"a mark from before the password was changed gives nothing", func(w *world, b *Broker) string {
+			mark := b.Device(w.people["alice"].Key())
+			w.now = w.now.Add(time.Millisecond)
+			if err := b.throttle.renewDevices(context.Background(), w.people["alice"].Key()); err != nil {
+				panic(err)
+			}
+			return mark
+		}, false},
+		{"a mark from after the password was changed does", func(w *world, b *Broker) string {
+			if err := b.throttle.renewDevices(context.Background(), w.people["alice"].Key()); err != nil {
+				panic(err)
+			}
+			return b.Device(w.people["alice"].Key())
+		}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			mark := tt.mark(w, b)
+			guesses(t, b, "alice", 3)
+			_, err := b.SignIn(t.Context(), at(mark, "alice", "right"))
+			if (err == nil) != tt.in {
+				t.Errorf("error %v", err)
+			}
+			if !tt.in && w.binds > 3 {
+				t.Errorf("%d binds", w.binds)
+			}
+		})
+	}
+}
+
+func TestAKnownBrowser(t *testing.T) {
+	t.Run("and strangers together stay within the person's allowance", func(t *testing.T) {
+		w, b := newWorld(t)
+		mark, other := b.Device(w.people["alice"].Key()), b.Device(w.people["alice"].Key())
+		for i := range 20 {
+			for j, device := range []string{"", mark, other} {
+				_, _ = b.SignIn(t.Context(), at(device, "alice", fmt.Sprint(i, j)))
+			}
+		}
+		if w.binds != 4 {
+			t.Errorf("%d binds, want 4", w.binds)
+		}
+	})
+	t.Run("that was stolen leaves something to the others", func(t *testing.T) {
+		w, b := newWorld(t)
+		stolen, own := b.Device(w.people["alice"].Key()), b.Device(w.people["alice"].Key())
+		for i := range 20 {
+			_, _ = b.SignIn(t.Context(), at(stolen, "alice", fmt.Sprint(i)))
+		}
+		if w.binds != 3 {
+			t.Errorf("%d binds, want 3", w.binds)
+		}
+		if _, err := b.SignIn(t.Context(), at(own, "alice", "right")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("is told that there were too many attempts, as its person is no secret to it", func(t *testing.T) {
+		w, b := newWorld(t)
+		mark := b.Device(w.people["alice"].Key())
+		guesses(t, b, "alice", 3)
+		_, _ = b.SignIn(t.Context(), at(mark, "alice", "slip"))
+		if _, err := b.SignIn(t.Context(), at(mark, "alice", "right")); !throttled(err) || w.binds != 4 {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+	})
+	t.Run("does not give strangers their guesses back by a sign-in", func(t *testing.T) {
+		w, b := newWorld(t)
+		mark := b.Device(w.people["alice"].Key())
+		guesses(t, b, "alice", 3)
+		if _, err := b.SignIn(t.Context(), at(mark, "alice", "right")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "guess")); !throttled(err) || w.binds != 4 {
+			t.Errorf("error %v after %d binds", err, w.binds)
+		}
+	})
+	t.Run("of one person does not tell whether there is another", func(t *testing.T) {
+		_, b := newWorld(t)
+		mark := b.Device("corp/mallory")
+		guesses(t, b, "alice", 3)
+		for i := range 6 {
+			var errs []bool
+			for _, name := range []string{"alice", "nobody"} {
+				_, err := b.SignIn(t.Context(), at(mark, name, fmt.Sprint("guess ", i)))
+				errs = append(errs, throttled(err))
+			}
+			if errs[0] != errs[1] {
+				t.Errorf("attempt %d: throttled %v", i+1, errs)
+			}
+		}
+	})
+	t.Run("keeps its share however strangers time their guesses", func(t *testing.T) {
+		w, b := newWorld(t)
+		mark := b.Device(w.people["alice"].Key())
+		began := w.now
+		for i := 0; w.now.Before(began.Add(5 * time.Hour)); i++ {
+			a := attempt("alice", fmt.Sprint("wrong ", i))
+			a.IP = fmt.Sprintf("198.51.%d.%d", i/250%250, i%250)
+			_, _ = b.SignIn(t.Context(), a)
+			if w.now = w.now.Add(300 * time.Millisecond); i%97 != 0 {
+				continue
+			}
+			if n := w.count("person:" + w.people["alice"].Key()); n > 3 {
+				t.Fatalf("after %v strangers have spent %d", w.now.Sub(began), n)
+			}
+		}
+		if _, err := b.SignIn(t.Context(), at(mark, "alice", "right")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("is a stranger after a change of password", func(t *testing.T) {
+		w, b := newWorld(t)
+		mark := b.Device(w.people["alice"].Key())
+		w.now = w.now.Add(time.Minute)
+		if _, err := b.ChangePassword(t.Context(), change("alice", "right", "a new one")); err != nil {
+			t.Fatal(err)
+		}
+		guesses(t, b, "alice", 3)
+		if _, err := b.SignIn(t.Context(), at(mark, "alice", "a new one")); !throttled(err) && !errors.Is(err, gatehouse.ErrInvalidCredentials) {
+			t.Errorf("error %v", err)
+		}
+		if w.binds != 4 {
+			t.Errorf("%d binds, want the change and three guesses", w.binds)
+		}
+	})
+}
+
+func FuzzReadDevice(f *testing.F) {
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	key := keyed("key")
+	good := key.newDevice("corp/alice", now)
+	for _, seed := range []string{good, keyed("other").newDevice("corp/alice", now), good[:len(good)-1], good + "A", "", "AAAA", strings.Repeat("A", len(good))} {
+		f.Add(seed)
+	}
+	f.Add(strings.Repeat("\n", len(good))) // which base64 overlooks
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, ok := key.readDevice(text, now); ok != (text == good) {
+			t.Errorf("%q: accepted %v", text, ok)
+		}
+	})
+}
+
+func TestAPasswordThatJustFailed(t *testing.T) {
+	t.Run("is not sent again, answered as before, and costs nothing", func(t *testing.T) {
+		w, b := newWorld(t)
+		for range 50 {
+			_, err := b.SignIn(t.Context(), attempt("alice", "old"))
+			if !errors.Is(err, gatehouse.ErrInvalidCredentials) || throttled(err) {
+				t.Fatal(err)
+			}
+		}
+		if w.binds != 1 {
+			t.Errorf("%d binds", w.binds)
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+			t.Errorf("the right one: %v", err)
+		}
+	})
+	t.Run("nor by another name of the same person, by another browser, for a change, or at another replica", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.people["alice@corp.example.com"] = w.people["alice"]
+		_, _ = b.SignIn(t.Context(), attempt("alice", "old"))
+		deps := b.d
+		_, _ = New(deps).SignIn(t.Context(), attempt("alice@corp.example.com", "old"))
+		_, _ = b.SignIn(t.Context(), at(b.Device(w.people["alice"].Key()), "alice", "old"))
+		_, _ = b.ChangePassword(t.Context(), change("alice", "old", "a new one"))
+		if w.binds != 1 || w.events[1].Reason != "repeated" || w.events[1].Username != "alice" {
+			t.Errorf("%d binds, events %q", w.binds, w.kinds())
+		}
+	})
+	t.Run("is sent again after a while", func(t *testing.T) {
+		w, b := newWorld(t)
+		_, _ = b.SignIn(t.Context(), attempt("alice", "reset to this"))
+		w.password = "reset to this"
+		w.now = w.now.Add(againFor - time.Second)
+		if _, err := b.SignIn(t.Context(), attempt("alice", "reset to this")); err == nil {
+			t.Error("signed in too early for this test to mean anything")
+		}
+		w.now = w.now.Add(2 * time.Second)
+		if _, err := b.SignIn(t.Context(), attempt("alice", "reset to this")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("is forgotten by a sign-in", func(t *testing.T) {
+		w, b := newWorld(t)
+		_, _ = b.SignIn(t.Context(), attempt("alice", "typed too early"))
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil {
+			t.Fatal(err)
+		}
+		w.password = "typed too early"
+		if _, err := b.SignIn(t.Context(), attempt("alice", "typed too early")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("is forgotten by a change of password", func(t *testing.T) {
+		_, b := newWorld(t)
+		_, _ = b.SignIn(t.Context(), attempt("alice", "typed too early"))
+		if _, err := b.ChangePassword(t.Context(), change("alice", "right", "typed too early")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "typed too early")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("by one person is another's to try", func(t *testing.T) {
+		w, b := newWorld(t)
+		u := w.people["alice"]
+		u.ID, u.Username = "bob", "bob"
+		w.people["bob"] = u
+		_, _ = b.SignIn(t.Context(), attempt("alice", "autumn"))
+		_, _ = b.SignIn(t.Context(), attempt("bob", "autumn"))
+		if w.binds != 2 {
+			t.Errorf("%d binds", w.binds)
+		}
+	})
+	t.Run("does not tell whether anybody has the name", func(t *testing.T) {
+		_, b := newWorld(t)
+		for _, password := range []string{"a", "a", "b", "a", "b", "c", "c", "d", "d", "a"} {
+			_, known := b.SignIn(t.Context(), attempt("alice", password))
+			_, unknown := b.SignIn(t.Context(), attempt("nobody", password))
+			if throttled(known) != throttled(unknown) || errors.Is(known, gatehouse.ErrInvalidCredentials) != errors.Is(unknown, gatehouse.ErrInvalidCredentials) {
+				t.Errorf("%s: %v, %v", password, known, unknown)
+			}
+		}
+	})
+	t.Run("that was right for an account with an obstacle may be typed again", func(t *testing.T) {
+		w, b := newWorld(t)
+		w.dirErr = gatehouse.ErrPasswordExpired
+		for range 3 {
+			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrPasswordExpired) {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("is kept as a mark that does not tell it", func(t *testing.T) {
+		w, b := newWorld(t)
+		_, _ = b.SignIn(t.Context(), attempt("alice", "hunter2"))
+		for key := range w.counts {
+			for _, plain := range []string{"hunter2", "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7"} { // its SHA-256
+				if strings.Contains(key, plain) {
+					t.Errorf("counter %q", key)
+				}
+			}
+		}
+		other := New(func() Deps { d := b.d; d.Secret = []byte("another"); return d }())
+		_, _ = other.SignIn(t.Context(), attempt("alice", "hunter2"))
+		if w.binds != 2 {
+			t.Error("the mark does not depend on the secret")
+		}
+	})
+}
+
+func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
+	tests := []struct {
+		name   string
+		before int // guesses
+		each   func(i int) Attempt
+		reason string
+	}{
+		{"a name whose allowance is spent", 3, func(i int) Attempt { return attempt("alice", fmt.Sprint(i)) }, "throttled"},
+		{"a password sent again and again", 0, func(int) Attempt { return attempt("alice", "wrong 0") }, "repeated"},
+		{"an address whose allowance is spent", 3, func(i int) Attempt { return attempt(fmt.Sprint("name", i), "x") }, "throttled"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			guesses(t, b, "alice", max(tt.before, 1))
+			if strings.HasPrefix(tt.name, "an address") {
+				b.throttle.FailuresPerAddress = 3
+			}
+			w.events = nil
+			for i := range 1000 {
+				_, _ = b.SignIn(t.Context(), tt.each(i))
+			}
+			var stands int
+			var counts []int
+			for _, e := range w.events {
+				if e.Kind != gatehouse.EventSignInRefused || e.Reason != tt.reason || e.IP == "" {
+					t.Errorf("event %+v", e)
+				}
+				stands += max(e.Count, 1)
+				counts = append(counts, e.Count)
+			}
+			if want := []int{0, 0, 2, 4, 8, 16, 32, 64, 128, 256}; !slices.Equal(counts, want) || stands != 512 {
+				t.Errorf("recorded counts %v, standing for %d; want %v", counts, stands, want)
+			}
+			w.now = w.now.Add(2 * time.Hour)
+			w.events = nil
+			_, _ = b.SignIn(t.Context(), attempt("alice", "another day"))
+			if len(w.events) != 1 {
+				t.Errorf("after a pause: %q", w.kinds())
+			}
+		})
+	}
+	t.Run("but every one that a directory was asked about is there", func(t *testing.T) {
+		w, b := newWorld(t)
+		for i := range 3 {
+			guesses(t, b, fmt.Sprint("name", i), 3)
+		}
+		if len(w.events) != 9 {
+			t.Errorf("%d events", len(w.events))
+		}
+	})
+}

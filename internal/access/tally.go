@@ -1,0 +1,52 @@
+package access
+
+import (
+	"context"
+	"errors"
+
+	"gatehouse"
+)
+
+// paused is a Throttled that knows the counter whose limit was reached.
+type paused struct {
+	*gatehouse.Throttled
+	key string
+}
+
+// Unwrap is the Throttled itself.
+func (e *paused) Unwrap() error { return e.Throttled }
+
+func (e *paused) tally() string { return e.key }
+
+// tallyOf is what refusals like err are counted by; empty where each stands
+// on the record alone.
+func tallyOf(err error) string {
+	var t interface{ tally() string }
+	if errors.As(err, &t) {
+		return t.tally()
+	}
+	return ""
+}
+
+// due reports whether a refusal goes on the record, and for how many it stands.
+//
+// A refusal that nobody had to look into costs whoever provokes it nothing,
+// and must not fill the record. Of those for one reason (one allowance that is
+// spent, one password that is sent again and again) the first is recorded, and
+// the second, the fourth, the eighth, each with the number since the last one
+// recorded. A pause of a window begins anew. So the record names every attack
+// while it lasts, and at least half of its attempts.
+func (t *throttle) due(ctx context.Context, cause error) (stands int, due bool) {
+	key := tallyOf(cause)
+	if key == "" {
+		return 0, true
+	}
+	n, _, err := t.counters.Hit(ctx, "refused:"+key, t.Window)
+	switch {
+	case err != nil:
+		return 0, true // better once too often
+	case n <= 2:
+		return 0, true
+	}
+	return n / 2, n&(n-1) == 0
+}
