@@ -159,10 +159,15 @@ type Slapd struct {
 	LDAPS string // ldaps://127.0.0.1:PORT
 	CA    *Authority
 
+	RootDN string // may do anything, with SlapdRootPassword
+
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	output bytes.Buffer
 }
+
+// SlapdRootPassword is that of RootDN.
+const SlapdRootPassword = "Root-Account-1"
 
 // StartSlapd starts a slapd that ends with the test. The test skips, or
 // fails, where there is none: see Program.
@@ -234,7 +239,7 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	line("disallow bind_anon")
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
 	// The overlays write as this one: without it nobody is ever locked out.
-	line("rootdn %q", "cn=root,"+cfg.Suffix)
+	line("rootdn %q\nrootpw %s", "cn=root,"+cfg.Suffix, SlapdRootPassword)
 	line("index objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID eq")
 	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
@@ -259,7 +264,7 @@ func runSlapd(slapd, conf string, cfg SlapdConfig) (*Slapd, error) {
 	s := &Slapd{
 		LDAP:  fmt.Sprintf("ldap://127.0.0.1:%d", plain),
 		LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
-		CA:    cfg.CA, ended: make(chan struct{}),
+		CA:    cfg.CA, RootDN: "cn=root," + cfg.Suffix, ended: make(chan struct{}),
 	}
 	listeners, ports := s.LDAP+"/ "+s.LDAPS+"/", []int{plain, secure}
 	if cfg.NoTLS {
