@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -75,21 +76,33 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 	return w.Flush()
 }
 
-// findPerson asks the directories in their order, as a sign-in does.
+// findPerson reads the person whom a sign-in by that name would be about.
 func findPerson(ctx context.Context, cfg *config.Config, username string) (gatehouse.User, error) {
-	for _, dc := range cfg.Directories {
-		dir, err := ldap.New(dc, nil, slog.New(slog.DiscardHandler))
-		if err != nil {
-			return gatehouse.User{}, err
-		}
-		user, err := dir.Find(ctx, username)
-		dir.Close()
-		if errors.Is(err, gatehouse.ErrUnknownPerson) {
-			continue
-		}
-		return user, err
+	r := &rooms{cfg: cfg, stop: func() {}}
+	sources, err := r.openDirectories(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return gatehouse.User{}, err
 	}
-	return gatehouse.User{}, fmt.Errorf("no directory knows %q; try the login name", username)
+	defer r.close()
+	home, err := access.Home(ctx, sources, username)
+	if err != nil {
+		return gatehouse.User{}, notFound(username, err)
+	}
+	i := slices.IndexFunc(r.directories, func(d *ldap.Directory) bool { return d.Name() == home.Name() })
+	user, err := r.directories[i].Find(ctx, username)
+	return user, notFound(username, err)
+}
+
+// notFound says of a name that means nobody, or several, what to try.
+func notFound(username string, err error) error {
+	var why interface{ Reason() string }
+	switch {
+	case !errors.Is(err, gatehouse.ErrUnknownPerson):
+		return err
+	case errors.As(err, &why) && why.Reason() == "ambiguous":
+		return fmt.Errorf("%q means more than one person: %w; try it with the directory's suffix", username, err)
+	}
+	return fmt.Errorf("no directory knows %q; try the login name", username)
 }
 
 func explainGroups(w io.Writer, user gatehouse.User) {

@@ -234,8 +234,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	page := b.post("/login", "username", "ann", "password", "correct horse")
 	page.want(t, 200, "1 account, 1 role.", "Developer")
 	cookie := b.client.Jar.Cookies(page.url)
-	if len(cookie) != 1 || cookie[0].Name != "__Host-gatehouse" {
-		t.Errorf("cookies = %v, want __Host-gatehouse alone", cookie)
+	if len(cookie) != 2 || cookie[0].Name != "__Host-gatehouse" || cookie[1].Name != "__Host-gatehouse-device" {
+		t.Errorf("cookies = %v, want __Host-gatehouse and __Host-gatehouse-device", cookie)
 	}
 	b.client.Transport = p.way(1)
 	b.get("/").want(t, 200, "1 account, 1 role.")

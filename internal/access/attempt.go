@@ -25,6 +25,7 @@ type throttle struct {
 	learnt   Learnt
 	keyed    keyed
 	limits   *limits
+	turns    *turns
 	now      func() time.Time
 	log      *slog.Logger
 }

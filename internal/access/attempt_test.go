@@ -317,6 +317,55 @@ func FuzzReadDevice(f *testing.F) {
 	})
 }
 
+func TestTheSameAttemptManyTimesAtOnce(t *testing.T) {
+	tests := []struct {
+		name, username, password string
+		in, binds                int
+	}{
+		{"the right password signs all in, however few guesses there are", "alice", "right", 20, 20},
+		{"a wrong one is sent once", "alice", "wrong", 0, 1},
+		{"nobody's is not throttled either", "nobody", "right", 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			b.throttle.Failures = 1
+			var in, paused atomic.Int64
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					_, err := b.SignIn(t.Context(), attempt(tt.username, tt.password))
+					if throttled(err) {
+						paused.Add(1)
+					} else if err == nil {
+						in.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			if int(in.Load()) != tt.in || w.binds != tt.binds || paused.Load() != 0 || len(b.throttle.turns.lines) != 0 {
+				t.Errorf("%d signed in, %d throttled, %d binds, %d lines left", in.Load(), paused.Load(), w.binds, len(b.throttle.turns.lines))
+			}
+		})
+	}
+	t.Run("who does not get a turn in time is told so", func(t *testing.T) {
+		_, b := newWorld(t)
+		leave, err := b.throttle.turns.enter(t.Context(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.throttle.turns.enter(ctx, "key"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		leave()
+		if len(b.throttle.turns.lines) != 0 {
+			t.Error("a line is left over")
+		}
+	})
+}
+
 func TestAPasswordThatJustFailed(t *testing.T) {
 	t.Run("is not sent again, answered as before, and costs nothing", func(t *testing.T) {
 		w, b := newWorld(t)
