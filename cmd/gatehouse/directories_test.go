@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,9 +16,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse"
 	"gatehouse/internal/config"
 	"gatehouse/internal/demo/cloud"
 	"gatehouse/internal/outside"
+	"gatehouse/ldap"
 )
 
 // attributesConfig sends what a directory says of a person along to AWS.
@@ -100,11 +103,56 @@ cn: org
 member: cn=dept,ou=groups,dc=corp,dc=example,dc=com
 `
 
+// policies are what ppolicy needs for the people of statesInSlapd.
+const policies = `dn: cn=default,dc=corp,dc=example,dc=com
+objectClass: device
+objectClass: pwdPolicy
+cn: default
+pwdAttribute: userPassword
+pwdLockout: TRUE
+pwdMaxFailure: 5
+pwdMustChange: TRUE
+
+dn: cn=aged,dc=corp,dc=example,dc=com
+objectClass: device
+objectClass: pwdPolicy
+cn: aged
+pwdAttribute: userPassword
+pwdMaxAge: 864000
+pwdExpireWarning: 864000
+
+dn: cn=graced,dc=corp,dc=example,dc=com
+objectClass: device
+objectClass: pwdPolicy
+cn: graced
+pwdAttribute: userPassword
+pwdMaxAge: 864000
+pwdGraceAuthNLimit: 3
+
+`
+
+// statesInSlapd writes people for the states that OpenLDAP knows.
+func statesInSlapd() string {
+	var b strings.Builder
+	b.WriteString(aliceInSlapd + "\n" + policies)
+	ago := func(days int) string { return time.Now().UTC().AddDate(0, 0, -days).Format("20060102150405Z") }
+	for uid, state := range map[string]string{
+		"bob": "", "frank": "", "must-change": "pwdReset: TRUE\n", "shared1": "mail: shared@corp.example.com\n", "shared2": "mail: shared@corp.example.com\n",
+		"erin":   "pwdPolicySubentry: cn=aged," + suffix + "\npwdChangedTime: " + ago(365) + "\n",
+		"warned": "pwdPolicySubentry: cn=aged," + suffix + "\npwdChangedTime: " + ago(5) + "\n",
+		"graced": "pwdPolicySubentry: cn=graced," + suffix + "\npwdChangedTime: " + ago(365) + "\n",
+	} {
+		fmt.Fprintf(&b, "dn: uid=%s,%s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: %[1]s\nsn: x\nuserPassword: %[3]s\n%[4]s\n", uid, suffix, outside.SambaPassword, state)
+	}
+	return b.String()
+}
+
 // realDirectory is one of the two that Gatehouse is for.
 type realDirectory struct {
 	ca       *outside.Authority
-	keys     string // of the directory, in YAML
-	password string // of the service account
+	slapd    *outside.Slapd // nil: it is Samba
+	keys     string         // of the directory, in YAML
+	password string         // of the service account
 	under    string
 	chain    string // as explain prints it
 	phones   string // the attribute that has several values
@@ -112,23 +160,31 @@ type realDirectory struct {
 }
 
 func realSlapd(t *testing.T) realDirectory {
-	s := outside.StartSlapd(t, outside.SlapdConfig{Suffix: suffix, LDIF: aliceInSlapd, ServiceDN: serviceDN})
-	return realDirectory{s.CA, fmt.Sprintf("    type: openldap\n    urls: [%q]\n    base_dn: %s\n    bind_dn: %s", s.LDAPS, suffix, serviceDN),
+	s := outside.StartSlapd(t, outside.SlapdConfig{Suffix: suffix, LDIF: statesInSlapd(), ServiceDN: serviceDN, DefaultPolicy: "cn=default," + suffix})
+	return realDirectory{s.CA, s, fmt.Sprintf("    type: openldap\n    urls: [%q]\n    base_dn: %s\n    bind_dn: %s", s.LDAPS, suffix, serviceDN),
 		"service secret", "ou=groups," + suffix, "through cn=team,ou=groups," + suffix + " in cn=dept,ou=groups," + suffix, "telephoneNumber", "departmentNumber"}
 }
 
 func realSamba(t *testing.T) realDirectory {
 	s, base := outside.Samba(t), outside.SambaBaseDN
-	return realDirectory{s.CA, fmt.Sprintf("    type: active_directory\n    urls: [%q]\n    base_dn: %s\n    bind_dn: %s", s.LDAPS, base, outside.SambaServiceDN),
+	return realDirectory{s.CA, nil, fmt.Sprintf("    type: active_directory\n    urls: [%q]\n    base_dn: %s\n    bind_dn: %s", s.LDAPS, base, outside.SambaServiceDN),
 		outside.SambaServicePassword, "OU=Groups," + base, "through CN=team,OU=Groups," + base + " in CN=dept,OU=Groups," + base, "otherTelephone", "department"}
 }
 
-// serveFrom starts AWS's stand-in and a Gatehouse whose people are in r.
-func (r realDirectory) serveFrom(t *testing.T) (file string, b *browser, aws *cloud.Server) {
+// served is a Gatehouse whose people are in a real directory.
+type served struct {
+	file    string // its configuration
+	cfg     *config.Config
+	browser func() *browser
+	aws     *cloud.Server
+}
+
+// serve starts AWS's stand-in and Gatehouse.
+func (r realDirectory) serve(t *testing.T) served {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(r.ca.PEM())
-	var address string
+	var address string // once it serves
 	fresh := func() *browser {
 		return newBrowser(t, "https://aws.corp.example.com", &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
@@ -149,7 +205,7 @@ func (r realDirectory) serveFrom(t *testing.T) (file string, b *browser, aws *cl
 	t.Cleanup(func() { _ = aws.Close() })
 	cert, key := r.ca.Issue(t, time.Now().AddDate(0, 3, 0), "aws.corp.example.com")
 	dir := t.TempDir()
-	file = filepath.Join(dir, "gatehouse.yaml")
+	file := filepath.Join(dir, "gatehouse.yaml")
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(r.ca.PEM()), "bind.pw": r.password, "secret.key": strings.Repeat("0123456789abcdef", 2),
 		"gatehouse.yaml": strings.Replace(fmt.Sprintf(attributesConfig, r.keys, aws.URL(), r.under, r.division, r.phones), "store: ", "store: sqlite://"+dir+"/", 1),
@@ -168,7 +224,7 @@ func (r realDirectory) serveFrom(t *testing.T) (file string, b *browser, aws *cl
 	}
 	address = doors.Addr().String()
 	serving(t, cfg, doors, &lines{})
-	return file, fresh(), aws
+	return served{file, cfg, fresh, aws}
 }
 
 // What a real directory says of a person, in several values, in bytes that
@@ -180,10 +236,11 @@ func TestAttributesReachAWSFromRealDirectories(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) realDirectory{"OpenLDAP": realSlapd, "Active Directory": realSamba} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t)
-			file, b, aws := r.serveFrom(t)
+			g := r.serve(t)
+			b := g.browser()
 			b.post("/login", "username", "alice", "password", outside.SambaPassword).want(t, 200, "1 account, 1 role.", "Developer")
 			b.post("/roles/111122223333/Developer", "as", "json").want(t, 200, "AccessKeyId")
-			calls := aws.Calls()
+			calls := g.aws.Calls()
 			if len(calls) == 0 {
 				t.Fatal("AWS was not asked")
 			}
@@ -195,12 +252,108 @@ func TestAttributesReachAWSFromRealDirectories(t *testing.T) {
 				t.Errorf("source identity %q, transitive %q", call.SourceIdentity, call.Transitive)
 			}
 			var out, errs lines
-			code := run(t.Context(), []string{"explain", "--config", file, "alice"}, &out, &errs)
+			code := run(t.Context(), []string{"explain", "--config", g.file, "alice"}, &out, &errs)
 			for _, words := range []string{r.chain, "department=Über Payments", "phones=1:2", "photo=/9j/AA==", "employee-4711"} {
 				if code != exitDone || !strings.Contains(out.String(), words) {
 					t.Errorf("explain ended with %d, without %q:\n%s%s", code, words, &out, &errs)
 				}
 			}
 		})
+	}
+}
+
+// seen is somebody in some state, and what the page says to their password.
+type seen struct {
+	state, username string
+	status          int
+	says            string
+}
+
+var seenFromSamba = []seen{
+	{"ordinary", "alice", 200, "1 account, 1 role."},
+	{"password expires soon", "strictly", 200, "Your password expires in"},
+	{"password expired", "erin", 401, "Your password has expired."},
+	{"password must be changed", "must-change", 401, "You must choose a new password first."},
+	{"disabled", "grace", 401, "Your directory account is disabled."},
+	{"account expired", "gone", 401, "Your directory account has expired."},
+	{"no hour of the week", "nights", 401, "You cannot sign in now."},
+	{"workstations", "workstation", 401, "You cannot sign in now."},
+	{"smart cards only", "smart-card", 401, invalid},
+	{"locked", "frank", 401, invalid},
+	{"two people", "short", 401, invalid},
+	{"nobody", "nobody", 401, invalid},
+}
+
+var seenFromSlapd = []seen{
+	{"ordinary", "alice", 200, "1 account, 1 role."},
+	{"password expires soon", "warned", 200, "Your password expires in 4 days."},
+	{"password expired", "erin", 401, "Your password has expired."},
+	{"password expired, with grace", "graced", 200, "Your password expires today."},
+	{"password must be changed", "must-change", 401, "You must choose a new password first."},
+	{"locked", "frank", 401, invalid},
+	{"two people", "shared@corp.example.com", 401, invalid},
+	{"nobody", "nobody", 401, invalid},
+}
+
+// What a person sees in each state of their account, in real directories:
+// with a wrong password always the same; and once the right one was given, why not.
+func TestWhatPeopleSeeFromRealDirectories(t *testing.T) {
+	for name, tt := range map[string]struct {
+		start func(*testing.T) realDirectory
+		seen  []seen
+	}{"OpenLDAP": {realSlapd, seenFromSlapd}, "Active Directory": {realSamba, seenFromSamba}} {
+		t.Run(name, func(t *testing.T) {
+			r := tt.start(t)
+			g := r.serve(t)
+			d := g.directory(t)
+			for range 5 {
+				_, _ = d.Authenticate(t.Context(), "frank", "wrong", func(gatehouse.User) error { return nil })
+			}
+			t.Run("each", func(t *testing.T) {
+				for _, s := range tt.seen {
+					t.Run(s.state, func(t *testing.T) {
+						t.Parallel()
+						b := g.browser()
+						b.post("/login", "username", s.username, "password", "Wrong-Horse-1").want(t, 401, invalid)
+						b.post("/login", "username", s.username, "password", outside.SambaPassword).want(t, s.status, s.says)
+					})
+				}
+			})
+			g.guessed(t, d)
+			if r.slapd != nil {
+				r.slapd.Freeze()
+				g.browser().post("/login", "username", "alice", "password", outside.SambaPassword).want(t, 503, "The directory cannot be reached.")
+			}
+		})
+	}
+}
+
+// directory is the one that g has, asked past g.
+func (g served) directory(t *testing.T) *ldap.Directory {
+	t.Helper()
+	d, err := ldap.New(g.cfg.Directories[0], nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+// guessed fails the test if a stranger who guesses locks bob out of his
+// directory, rather than being paused.
+func (g served) guessed(t *testing.T, d *ldap.Directory) {
+	t.Helper()
+	g.browser().post("/login", "username", "bob", "password", outside.SambaPassword).want(t, 200)
+	b, paused := g.browser(), false
+	for i := range 8 {
+		p := b.post("/login", "username", "bob", "password", fmt.Sprintf("Wrong-Horse-%d", i))
+		paused = paused || p.status == http.StatusTooManyRequests && strings.Contains(p.text(), "Too many attempts.")
+	}
+	u, err := d.Identify(t.Context(), "bob")
+	if err == nil {
+		_, err = d.Lookup(t.Context(), u.ID)
+	}
+	if err != nil || !paused {
+		t.Errorf("after eight guesses: paused %v, and the directory says %v", paused, err)
 	}
 }
