@@ -150,7 +150,7 @@ func statesInSlapd() string {
 // realDirectory is one of the two that Gatehouse is for.
 type realDirectory struct {
 	ca       *outside.Authority
-	slapd    *outside.Slapd // nil: it is Samba
+	slapd    *outside.Slapd // where it is one
 	keys     string         // of the directory, in YAML
 	password string         // of the service account
 	under    string
@@ -295,37 +295,37 @@ var seenFromSlapd = []seen{
 	{"nobody", "nobody", 401, invalid},
 }
 
-// What a person sees in each state of their account, in real directories:
+// What a person sees in each state of their account, in a real directory:
 // with a wrong password always the same; and once the right one was given, why not.
-func TestWhatPeopleSeeFromRealDirectories(t *testing.T) {
-	for name, tt := range map[string]struct {
-		start func(*testing.T) realDirectory
-		seen  []seen
-	}{"OpenLDAP": {realSlapd, seenFromSlapd}, "Active Directory": {realSamba, seenFromSamba}} {
-		t.Run(name, func(t *testing.T) {
-			r := tt.start(t)
-			g := r.serve(t)
-			d := g.directory(t)
-			for range 5 {
-				_, _ = d.Authenticate(t.Context(), "frank", "wrong", func(gatehouse.User) error { return nil })
-			}
-			t.Run("each", func(t *testing.T) {
-				for _, s := range tt.seen {
-					t.Run(s.state, func(t *testing.T) {
-						t.Parallel()
-						b := g.browser()
-						b.post("/login", "username", s.username, "password", "Wrong-Horse-1").want(t, 401, invalid)
-						b.post("/login", "username", s.username, "password", outside.SambaPassword).want(t, s.status, s.says)
-					})
-				}
-			})
-			g.guessed(t, d)
-			if r.slapd != nil {
-				r.slapd.Freeze()
-				g.browser().post("/login", "username", "alice", "password", outside.SambaPassword).want(t, 503, "The directory cannot be reached.")
-			}
-		})
+func TestWhatPeopleSeeFromActiveDirectory(t *testing.T) {
+	realSamba(t).serve(t).shows(t, seenFromSamba)
+}
+
+func TestWhatPeopleSeeFromOpenLDAP(t *testing.T) {
+	r := realSlapd(t)
+	g := r.serve(t)
+	g.shows(t, seenFromSlapd)
+	r.slapd.Freeze()
+	g.browser().post("/login", "username", "alice", "password", outside.SambaPassword).want(t, 503, "The directory cannot be reached.")
+}
+
+func (g served) shows(t *testing.T, list []seen) {
+	t.Helper()
+	d := g.directory(t)
+	for range 5 {
+		_, _ = d.Authenticate(t.Context(), "frank", "wrong", func(gatehouse.User) error { return nil })
 	}
+	t.Run("each", func(t *testing.T) {
+		for _, s := range list {
+			t.Run(s.state, func(t *testing.T) {
+				t.Parallel()
+				b := g.browser()
+				b.post("/login", "username", s.username, "password", "Wrong-Horse-1").want(t, 401, invalid)
+				b.post("/login", "username", s.username, "password", outside.SambaPassword).want(t, s.status, s.says)
+			})
+		}
+	})
+	g.guessed(t, d)
 }
 
 // directory is the one that g has, asked past g.
