@@ -117,11 +117,15 @@ type pair struct {
 func startPair(t *testing.T) *pair { return startPairWith(t, outside.SlapdConfig{}, "") }
 
 // startPairWith is startPair with more entries in the directory (those of
-// more.LDIF) and more lines in the configuration.
-func startPairWith(t *testing.T, more outside.SlapdConfig, keys string) *pair {
+// more.LDIF) and more lines in the configuration. Each edit is a pair for
+// strings.NewReplacer, over the configuration.
+func startPairWith(t *testing.T, more outside.SlapdConfig, keys string, edits ...string) *pair {
 	t.Helper()
-	ca := outside.NewAuthority(t)
-	more.Suffix, more.LDIF, more.ServiceDN, more.CA = suffix, company+more.LDIF, serviceDN, ca
+	if more.CA == nil {
+		more.CA = outside.NewAuthority(t)
+	}
+	ca := more.CA
+	more.Suffix, more.LDIF, more.ServiceDN = suffix, company+more.LDIF, serviceDN
 	slapd := outside.StartSlapd(t, more)
 	p := &pair{roots: x509.NewCertPool(), slapd: slapd}
 	p.roots.AppendCertsFromPEM(ca.PEM())
@@ -144,7 +148,7 @@ func startPairWith(t *testing.T, more outside.SlapdConfig, keys string) *pair {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(ca.PEM()), "bind.pw": "service secret\n",
-		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": fmt.Sprintf(production, database, slapd.LDAPS, p.aws.URL()) + keys,
+		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": strings.NewReplacer(edits...).Replace(fmt.Sprintf(production, database, slapd.LDAPS, p.aws.URL())) + keys,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
