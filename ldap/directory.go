@@ -59,7 +59,8 @@
 // # How groups are collected
 //
 // All or none: a search that was cut short, by a limit, a lost connection or
-// the clock, is an error. Active Directory computes nested groups itself
+// the clock, is an error, and values that come in parts (;range=) are read to
+// the last. Active Directory computes nested groups itself
 // (tokenGroups): those that Windows would give, the primary group among them,
 // and neither distribution lists nor what is behind one. Two searches do, for
 // tokens and for names, up to five hundred groups. Where tokenGroups is

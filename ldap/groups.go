@@ -191,7 +191,7 @@ const universalGroup = "(groupType:1.2.840.113556.1.4.803:=8)"
 // a domain of a forest also the universal ones of all domains. A base of
 // nothing is nowhere in the domain.
 func (d *Directory) groupEntries(ctx context.Context, base, filter string, attributes []string) (entries []*goldap.Entry, err error) {
-	q := query{base: base, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: attributes, most: maxGroups}
+	q := query{base: base, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: attributes, most: maxGroups, partWillDo: true}
 	if d.catalog == nil || base != "" {
 		entries, err = d.search(ctx, q)
 	}
@@ -215,8 +215,8 @@ func (d *Directory) group(e *goldap.Entry) gatehouse.Group {
 }
 
 // way is the chain of groups by which a member of below is in e: one chain,
-// where there are several. It is empty when e does not show the member, as a
-// group of more than 1500 in Active Directory may not.
+// where there are several. It is empty when e does not show the member, as
+// one of more than maxValues may not.
 func way(e *goldap.Entry, members []string, below []gatehouse.Group) []string {
 	byDN, byKey := map[string]int{}, map[string]int{}
 	for i, g := range below {

@@ -417,3 +417,19 @@ func TestSplitSIDs(t *testing.T) {
 		t.Errorf("of an account without a SID: %x", own)
 	}
 }
+
+// FuzzRangeOf: the next part begins after this one, under the attribute's name.
+func FuzzRangeOf(f *testing.F) {
+	for _, s := range []string{"member", "member;range=0-1499", "member;range=1500-*", "member;binary;Range=0-9", "member;range=", "member;range=0--1", "member;range=0-99999999999", ";range=0-1;range=2-3", "range=0-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, description string) {
+		name, next, ranged := rangeOf(description)
+		switch {
+		case !ranged && (name != description || next != -1):
+			t.Errorf("%q has no range, and is %q from %d", description, name, next)
+		case ranged && (next < -1 || len(name) >= len(description)):
+			t.Errorf("%q is %q from %d", description, name, next)
+		}
+	})
+}

@@ -23,6 +23,10 @@ type query struct {
 	filter     string
 	attributes []string
 	most       int // entries beyond these are errTooMany
+
+	// partWillDo leaves it at that where an attribute has more values than
+	// anybody reads.
+	partWillDo bool
 }
 
 // pageSize keeps answers below the 1000 entries at which Active Directory and
@@ -34,8 +38,15 @@ var errTooMany = errors.New("more entries than expected")
 // search runs q on one of the directory's servers.
 func (d *Directory) search(ctx context.Context, q query) (entries []*goldap.Entry, err error) {
 	err = d.pool.search(ctx, func(c *conn) (err error) {
-		entries, err = c.pages(q)
-		return err
+		if entries, err = c.pages(q); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := c.complete(e, q.partWillDo); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
