@@ -22,6 +22,7 @@ func (b *Broker) guarded(ctx context.Context, c claim, event *gatehouse.Event, t
 	defer leave()
 	guess := b.throttle.guess(ctx, c, among)
 	if err := b.throttle.admit(ctx, guess); err != nil {
+		b.throttle.recall(ctx, guess, event)
 		return err
 	}
 	err = b.atHome(ctx, among, c.username, guess, event, try)
@@ -33,7 +34,11 @@ func (b *Broker) guarded(ctx context.Context, c claim, event *gatehouse.Event, t
 	case isRepeated(err):
 		return err
 	case errors.Is(err, gatehouse.ErrInvalidCredentials):
+		b.throttle.note(ctx, guess, *event)
 		return errors.Join(err, b.throttle.failed(ctx, guess))
+	case confirmed(err):
+		b.throttle.note(ctx, guess, *event)
+		return errors.Join(err, b.throttle.right(ctx, guess))
 	case errors.Is(err, gatehouse.ErrUnavailable):
 		return errors.Join(err, b.throttle.unanswered(ctx, guess))
 	}
