@@ -10,6 +10,8 @@ import time
 
 import ldb
 from samba.auth import system_session
+from samba.dcerpc import security
+from samba.ndr import ndr_pack
 from samba.param import LoadParm
 from samba.samdb import SamDB
 
@@ -181,8 +183,15 @@ def fine_grained():
             "msDS-LockoutDuration": "-36000000000", "msDS-PSOAppliesTo": str(strict)})
 
 
+def trusts():
+    """What a trust leaves in the directory; there is nobody at its other end."""
+    for partner, flat, attributes, sid in (("partner.example.net", "PARTNER", "8", "S-1-5-21-1-2-3"), ("old.example.net", "OLD", "4", "S-1-5-21-4-5-6")):
+        db.add({"dn": below("CN=System", partner), "objectClass": "trustedDomain", "trustPartner": partner, "flatName": flat,
+                "trustDirection": "2", "trustType": "2", "trustAttributes": attributes, "securityIdentifier": ndr_pack(security.dom_sid(sid))})
+
+
 db.transaction_start()
-for fill in (units, policy, service, states, names, groups, odd, many, fine_grained):
+for fill in (units, policy, service, states, names, groups, odd, many, fine_grained, trusts):
     fill()
 db.transaction_commit()
 clash()
