@@ -161,6 +161,9 @@ func source(d *ldap.Directory, dc ldap.Config) access.Source {
 	return access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
 }
 
+// mostForms is how many examples of names the sign-in page has room for.
+const mostForms = 3
+
 // nameForms are examples of names that say which directory they are in, where
 // there are several to say it of.
 func nameForms(sources []access.Source) []string {
@@ -175,7 +178,7 @@ func nameForms(sources []access.Source) []string {
 			forms = append(forms, strings.ToUpper(s.Suffixes[0])+`\bob`)
 		}
 	}
-	return forms
+	return forms[:min(len(forms), mostForms)]
 }
 
 // openTickets reads the keytab; nil where none is configured.
