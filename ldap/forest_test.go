@@ -1,7 +1,9 @@
 package ldap_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +94,7 @@ func startForest(t *testing.T) demoForest {
 		forestPerson(emeaDN, "mover", "mover@emea.corp.example.com", append(tokens(staff), "entryUUID", "0f1e2d3c-4b5a-4978-8a6b-5c4d3e2f1a0b")...),
 	}
 	ghost := forestPerson(emeaDN, "ghost", "ghost@emea.corp.example.com")
+	islander := forestPerson("dc=apac,"+corpDN, "islander", "islander@apac.corp.example.com")
 	stranger := forestPerson("dc=partner,dc=com", "stranger", "stranger@partner.com")
 	serviceInEmea := service
 	serviceInEmea.DN = "cn=gatehouse," + emeaDN // as if its own domain answered for it
@@ -108,7 +111,7 @@ func startForest(t *testing.T) demoForest {
 		return s
 	}
 	return demoForest{
-		catalog: start(directory.Config{Suffix: "dc=com", GlobalCatalog: true, Entries: slices.Concat(inCorp, inEmea, []directory.Entry{ghost, stranger})}),
+		catalog: start(directory.Config{Suffix: "dc=com", GlobalCatalog: true, Entries: slices.Concat(inCorp, inEmea, []directory.Entry{ghost, islander, stranger})}),
 		corp:    start(directory.Config{Suffix: corpDN, Entries: inCorp}),
 		emea:    start(directory.Config{Suffix: emeaDN, Entries: append(inEmea, serviceInEmea)}),
 		ca:      ca.File(t),
@@ -231,6 +234,23 @@ func TestForestRefuses(t *testing.T) {
 			t.Errorf("the password was tried %d times on the catalogue", n)
 		}
 	})
+	t.Run("a domain that nobody listed, and DNS does not know", func(t *testing.T) {
+		c := f.config()
+		c.SetDefaults()
+		deaf := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no DNS here") }}
+		d, err := ldap.NewWithResolver(c, deaf, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		u, err := signIn(t, d, "islander")
+		if !errors.Is(err, gatehouse.ErrUnavailable) || u.ID != "" || !strings.Contains(err.Error(), "_ldap._tcp.apac.corp.example.com") {
+			t.Errorf("%+v, %v", u, err)
+		}
+		if _, err := signIn(t, d, "mallory"); err != nil {
+			t.Errorf("people of the listed domains: %v", err)
+		}
+	})
 	t.Run("people outside user_base_dn", func(t *testing.T) {
 		c := f.config()
 		c.UserBaseDN = emeaDN
@@ -276,6 +296,12 @@ func TestSambaForest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { sambaForest(t, d) })
 	}
+	t.Run("nothing but its name, and a domain that DNS leads to", func(t *testing.T) {
+		d := discovered(t, func(c *ldap.Config) { listed(c); c.GlobalCatalog, c.Domains = nil, nil })
+		if u, err := d.Authenticate(t.Context(), "alice@corp.example.com", adSecret, admitAll); err != nil || len(u.Groups) != 3 {
+			t.Errorf("%+v, %v", u, err)
+		}
+	})
 }
 
 func sambaForest(t *testing.T, d *ldap.Directory) {
