@@ -144,22 +144,11 @@ func some(list []string, none string) string {
 
 // anyGroup is the DN of some group that counts, or nothing.
 func (d *Directory) anyGroup(ctx context.Context) string {
-	var entries []*goldap.Entry
 	if d.cfg.GroupBaseDN == "" {
 		return ""
 	}
-	_ = d.pool.search(ctx, func(conn *conn) error {
-		result, err := conn.Search(goldap.NewSearchRequest(d.cfg.GroupBaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 1, 0, false,
-			"(objectCategory=group)", []string{"1.1"}, nil))
-		if result != nil {
-			entries = result.Entries
-		}
-		if goldap.IsErrorWithCode(err, goldap.LDAPResultSizeLimitExceeded) {
-			return nil
-		}
-		return err
-	})
-	if len(entries) == 0 {
+	entries, err := d.few(ctx, d.cfg.GroupBaseDN, "(objectCategory=group)", 1, "1.1")
+	if err != nil || len(entries) == 0 {
 		return ""
 	}
 	return entries[0].DN

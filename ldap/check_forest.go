@@ -11,12 +11,14 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 )
 
-// checkForest looks at the catalogue's contents, and then at each domain that
-// is configured or has been met.
-func (d *Directory) checkForest(ctx context.Context, c *checkup) {
-	d.checkDomains(ctx, c)
-	d.checkCatalogued(ctx, c)
-	_, _ = d.checkPeople(ctx, c)
+// checkForest looks at the catalogue's contents, where it works, and then at
+// each domain that is configured or has been met.
+func (d *Directory) checkForest(ctx context.Context, c *checkup, works bool) {
+	if works {
+		d.checkDomains(ctx, c)
+		d.checkCatalogued(ctx, c)
+		_, _ = d.checkPeople(ctx, c)
+	}
 	for _, home := range d.domains() {
 		c.findings = append(c.findings, home.Check(ctx)...)
 	}

@@ -2,6 +2,7 @@ package ldap_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,17 +45,28 @@ const (
 	bad  = gatehouse.FindingFailure
 )
 
+// onlyPeople leaves out those whom a test keeps elsewhere.
+func onlyPeople(c *ldap.Config) { c.UserBaseDN = adPeople }
+
 // TestSambaCheck: what check says of a real domain.
 func TestSambaCheck(t *testing.T) {
 	service := func(name string) func(*ldap.Config) {
 		return func(c *ldap.Config) { c.BindDN = "CN=" + name + ",OU=Service," + outside.SambaBaseDN }
 	}
 	t.Run("as it should be", func(t *testing.T) {
-		d := samba(t)
+		d := samba(t, onlyPeople)
 		allWell(t, d)
 		says(t, d, good, "locked out after 5 wrong passwords within 30m", "its password does not expire", "may change neither a person nor a group",
 			"all of member, objectguid, samaccountname, userprincipalname are indexed",
 			"trusts the forest partner.example.net, whose people are not found here", "trusts old.example.net")
+	})
+	t.Run("tokenGroups that the service account may not read", func(t *testing.T) {
+		d := samba(t, func(c *ldap.Config) { c.UserBaseDN = "OU=Elsewhere," + outside.SambaBaseDN })
+		says(t, d, warn, "tokenGroups is hidden from the service account, for 1 of")
+		u, err := d.Authenticate(t.Context(), "hidden", adSecret, admitAll)
+		if got := adWays(u.Groups); err != nil || !slices.Equal(got, []string{"team", "team > dept", "team > dept > org"}) {
+			t.Errorf("groups that are found all the same: %q, %v", got, err)
+		}
 	})
 	t.Run("a service account that may do anything", func(t *testing.T) {
 		says(t, samba(t, service("powerful")), warn, "is in Domain Admins", "is in Administrators", "may change CN=")
@@ -96,7 +108,7 @@ func TestSambaCheck(t *testing.T) {
 	})
 	t.Run("a site without servers", func(t *testing.T) {
 		says(t, discovered(t, func(c *ldap.Config) { c.Site = "Nowhere" }), warn, "site Nowhere")
-		allWell(t, discovered(t, func(c *ldap.Config) { c.Site = "Default-First-Site-Name" }))
+		allWell(t, discovered(t, func(c *ldap.Config) { onlyPeople(c); c.Site = "Default-First-Site-Name" }))
 	})
 }
 
@@ -112,9 +124,9 @@ func TestSambaCheckForest(t *testing.T) {
 			change(c)
 		})
 	}
-	d := forest(func(*ldap.Config) {})
+	d := forest(onlyPeople)
 	allWell(t, d)
-	says(t, d, good, "domain corp.example.com of the forest, CORP", "people below  can be found", "locked out after 5", "its password does not expire", "are indexed")
+	says(t, d, good, "domain corp.example.com of the forest, CORP", "people below "+adPeople+" can be found", "locked out after 5", "its password does not expire", "are indexed")
 	says(t, forest(func(c *ldap.Config) { c.Domains["corp.example.com"] = ldap.ForestDomain{URLs: []string{s.LDAPS}} }), warn, `names such as CORP\alice are not understood`)
 	says(t, forest(func(c *ldap.Config) {
 		c.Forest, c.Domains = "example.net", map[string]ldap.ForestDomain{"example.net": {URLs: []string{s.LDAPS}}}
@@ -213,6 +225,8 @@ func TestCheckForest(t *testing.T) {
 		}
 	}
 	allWellBut("hidden from the service account")
+	f.catalog.Close()
 	f.emea.Close()
-	says(t, d, bad, f.emea.URL())
+	says(t, d, bad, f.catalog.URL(), f.emea.URL())
+	says(t, d, good, f.corp.URL(), "people below DC=corp,DC=example,DC=com can be found")
 }

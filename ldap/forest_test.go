@@ -170,6 +170,13 @@ func TestForestHome(t *testing.T) {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	})
+	t.Run("Find explains a way that leads through another domain", func(t *testing.T) {
+		u, err := d.Find(t.Context(), "bob")
+		i := slices.IndexFunc(u.Groups, func(g gatehouse.Group) bool { return g.Name == "local" })
+		if err != nil || i < 0 || !slices.Equal(u.Groups[i].Via, []string{"cn=team," + emeaDN, "cn=everywhere," + corpDN}) {
+			t.Errorf("%+v, %v", u.Groups, err)
+		}
+	})
 	t.Run("only groups below group_base_dn count, wherever the way leads", func(t *testing.T) {
 		for base, want := range map[string][]string{
 			"cn=everywhere," + corpDN: {"everywhere"}, emeaDN: {"local", "staff", "team"}, "cn=local," + emeaDN: {"local"}, "cn=elsewhere," + corpDN: nil,

@@ -11,9 +11,10 @@ import time
 import ldb
 from samba.auth import system_session
 from samba.dcerpc import security
-from samba.ndr import ndr_pack
+from samba.ndr import ndr_pack, ndr_unpack
 from samba.param import LoadParm
 from samba.samdb import SamDB
+from samba.sd_utils import SDUtils
 
 conf, path, base, password, service_password = sys.argv[1:6]
 lp = LoadParm()
@@ -171,6 +172,16 @@ def service():
     aged(person("expiring", ou="OU=Service", secret=service_password), days=38)
 
 
+def hidden():
+    """Somebody whose tokenGroups the service account may not read, as it is with
+    administrators of many domains."""
+    dn = person("hidden", ou="OU=Elsewhere")
+    change(below("OU=Groups", "team"), ldb.FLAG_MOD_ADD, member=str(dn))
+    reader = db.search(below("OU=Service", "gatehouse"), scope=ldb.SCOPE_BASE, attrs=["objectSid"])[0]["objectSid"][0]
+    token_groups = "b7c69e6d-2cc7-11d2-854e-00a0c983f608"  # its schemaIDGUID
+    SDUtils(db).dacl_add_ace(dn, "(OD;;RP;%s;;%s)" % (token_groups, ndr_unpack(security.dom_sid, reader)))
+
+
 def fine_grained():
     """A stricter lock-out for one group, which the domain's own does not tell."""
     strict = group("strict", person("strictly"))
@@ -191,7 +202,7 @@ def trusts():
 
 
 db.transaction_start()
-for fill in (units, policy, service, states, names, groups, odd, many, fine_grained, trusts):
+for fill in (units, policy, service, states, names, groups, odd, many, hidden, fine_grained, trusts):
     fill()
 db.transaction_commit()
 clash()
