@@ -158,7 +158,11 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 
 // source is a directory as the rules of access see it.
 func source(d *ldap.Directory, dc ldap.Config) access.Source {
-	return access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	s := access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	if dc.Forest != "" {
+		s.Suffixes = append(s.Suffixes, "."+dc.Forest) // whose domains need not be listed
+	}
+	return s
 }
 
 // mostForms is how many examples of names the sign-in page has room for.
@@ -172,7 +176,7 @@ func nameForms(sources []access.Source) []string {
 	}
 	var forms []string
 	for _, s := range sources {
-		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Contains(its, ".") }); i >= 0 {
+		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Index(its, ".") > 0 }); i >= 0 {
 			forms = append(forms, "bob@"+s.Suffixes[i])
 		} else if len(s.Suffixes) > 0 {
 			forms = append(forms, strings.ToUpper(s.Suffixes[0])+`\bob`)

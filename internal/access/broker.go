@@ -58,7 +58,7 @@ type Deps struct {
 type Source struct {
 	Directory
 	MaxAge   time.Duration
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case
+	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
