@@ -67,7 +67,7 @@ func (f demoForest) config() ldap.Config {
 			"corp.example.com":      {URLs: []string{f.corp.URL()}, NetBIOS: "CORP"},
 			"Emea.corp.example.com": {URLs: []string{f.emea.URL()}, NetBIOS: "EMEA"},
 		},
-		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 2 * time.Second,
+		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 10 * time.Second,
 	}
 }
 
