@@ -84,6 +84,8 @@ type Deps struct {
 	Broker   Broker
 	Records  Records
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
+	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
+	API      http.Handler                              // everything under /oidc/ and /sso/; nil: nothing is there
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
 
 	Windows []netip.Prefix // client networks where a Windows ticket is tried; none: nowhere

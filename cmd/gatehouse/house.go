@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/delegate"
 	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/ssoapi"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -30,6 +33,7 @@ type house struct {
 	audit     *audit.Log
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
+	tokenKey  []byte // marks clients and tokens of command-line sign-ins
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
 	current   atomic.Pointer[rooms]
@@ -95,6 +99,9 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
 	}
+	if h.tokenKey, err = h.store.Secret(ctx, "tokens", 32); err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
 	return nil
 }
 
@@ -122,7 +129,10 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
+	api := ssoapi.New(ssoapi.Config{PublicURL: strings.TrimSuffix(cfg.Web.PublicURL, "/")}, keeper, broker, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
+		Programs: keeper, API: api.Handler(),
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
