@@ -34,11 +34,12 @@ import (
 type laptop struct {
 	t    testing.TB
 	home string
+	env  []string
 }
 
 func newLaptop(t testing.TB, g *gate) *laptop {
 	t.Helper()
-	l := &laptop{t, t.TempDir()}
+	l := &laptop{t: t, home: t.TempDir()}
 	l.write(".aws/config", `[sso-session gatehouse]
 sso_start_url = https://gatehouse.awsapps.com/start
 sso_region = us-east-1

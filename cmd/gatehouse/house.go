@@ -130,7 +130,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
 	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
-	api := ssoapi.New(ssoapi.Config{PublicURL: strings.TrimSuffix(cfg.Web.PublicURL, "/")}, keeper, broker, h.log, nil)
+	api := ssoapi.New(ssoapi.Config{PublicURL: strings.TrimSuffix(cfg.Web.PublicURL, "/"), Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Programs: keeper, API: api.Handler(),
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },

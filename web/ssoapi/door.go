@@ -36,12 +36,14 @@ type Broker interface {
 
 // Config is what the door must know of the deployment.
 type Config struct {
-	PublicURL string // verification pages are under it, whatever name a request came by
+	PublicURL   string // verification pages are under it, whatever name a request came by
+	Region      string // where an account has none
+	STSEndpoint string // private STS endpoint, for configurations; empty: AWS's own
 }
 
 // Door answers everything under /oidc/ and /sso/.
 type Door struct {
-	public string
+	cfg    Config
 	keeper *delegate.Keeper
 	broker Broker
 	log    *slog.Logger
@@ -53,7 +55,7 @@ func New(cfg Config, keeper *delegate.Keeper, broker Broker, log *slog.Logger, n
 	if now == nil {
 		now = time.Now
 	}
-	return &Door{public: cfg.PublicURL, keeper: keeper, broker: broker, log: log, now: now}
+	return &Door{cfg: cfg, keeper: keeper, broker: broker, log: log, now: now}
 }
 
 // Handler serves both services.
@@ -65,6 +67,7 @@ func (d *Door) Handler() http.Handler {
 	mux.Handle("GET /sso/assignment/accounts", d.serve(portal, d.accounts))
 	mux.Handle("GET /sso/assignment/roles", d.serve(portal, d.roles))
 	mux.Handle("GET /sso/federation/credentials", d.serve(portal, d.credentials))
+	mux.Handle("GET /sso/gatehouse/roles", d.serve(portal, d.everything))
 	mux.Handle("POST /sso/logout", d.serve(portal, d.logout))
 	mux.Handle("/oidc/", d.serve(oidc, nowhere))
 	mux.Handle("/sso/", d.serve(portal, nowhere))

@@ -79,7 +79,7 @@ func (d *Door) device(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := d.public + "/device"
+	page := d.cfg.PublicURL + "/device"
 	return deviceOutput{DeviceCode: string(given.DeviceCode), UserCode: given.UserCode, VerificationURI: page,
 		VerificationURIComplete: page + "?" + url.Values{"user_code": {given.UserCode}}.Encode(),
 		ExpiresIn:               int(given.Lasts.Seconds()), Interval: int(given.Interval.Seconds())}, nil

@@ -124,6 +124,37 @@ func (d *Door) roles(r *http.Request) (any, error) {
 	return rolesOutput{part, next}, err
 }
 
+// everything is a list of our own, for `gatehouse config`: what a person needs
+// to write ~/.aws/config, which AWS's operations do not tell.
+type everything struct {
+	Roles       []place `json:"roles"`
+	Region      string  `json:"region"`
+	STSEndpoint string  `json:"stsEndpoint"`
+}
+
+type place struct {
+	AccountID   string `json:"accountId"`
+	AccountName string `json:"accountName"`
+	Environment string `json:"environment"`
+	RoleName    string `json:"roleName"`
+	Region      string `json:"region"`
+}
+
+func (d *Door) everything(r *http.Request) (any, error) {
+	h, err := d.welcome(r)
+	if err != nil {
+		return nil, err
+	}
+	all := everything{Roles: []place{}, Region: d.cfg.Region, STSEndpoint: d.cfg.STSEndpoint}
+	for _, e := range d.usable(h) {
+		all.Roles = append(all.Roles, place{e.Account.ID, e.Account.Name, e.Account.Environment, e.Role.Name, e.Account.Region})
+	}
+	slices.SortStableFunc(all.Roles, func(a, b place) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a.AccountName), strings.ToLower(b.AccountName)), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.RoleName, b.RoleName))
+	})
+	return all, nil
+}
+
 // mostOnPage is AWS's own bound. Clients that ask for more get this much.
 const mostOnPage = 100
 
