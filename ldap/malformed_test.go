@@ -83,7 +83,7 @@ func TestMalformedAnswers(t *testing.T) {
 		{"a request", answer{messages: []*ber.Packet{result(goldap.ApplicationSearchRequest, 0, "")}}},
 		{"an operation that does not exist", answer{messages: []*ber.Packet{result(30, 0, "")}}},
 		{"an end without a code", answer{messages: []*ber.Packet{ber.Encode(ber.ClassApplication, ber.TypeConstructed, goldap.ApplicationSearchResultDone, nil, "")}}},
-		{"an end with a text for a code", answer{messages: []*ber.Packet{entryOf(text("x")), done(0)}}},
+		{"a group with a DN and no more", answer{messages: []*ber.Packet{entryOf(text(groupDN("team"))), done(0)}}},
 		{"an end with a code beyond all", answer{messages: []*ber.Packet{team(), result(goldap.ApplicationSearchResultDone, 1<<40, "")}}},
 		{"an end with a negative code", answer{messages: []*ber.Packet{team(), result(goldap.ApplicationSearchResultDone, -1, "")}}},
 		{"a group whose DN is a number", answer{messages: []*ber.Packet{entryOf(number, attributes()), done(0)}}},

@@ -73,8 +73,8 @@ type answeredPage struct {
 	Agreed bool
 }
 
-// device shows where to type a code, or what waits under it.
-func (s *Server) device(w http.ResponseWriter, r *http.Request, v *visit) error {
+// deviceForm shows where to type a code, or what waits under it.
+func (s *Server) deviceForm(w http.ResponseWriter, r *http.Request, v *visit) error {
 	code := r.URL.Query().Get("user_code")
 	if code == "" {
 		return s.showDevice(w, v, http.StatusOK, "", "")

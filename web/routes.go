@@ -30,7 +30,7 @@ func (s *Server) routes() []route {
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
 		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},
 		{"GET", "/go/{account}/{role}", s.link},
-		{"GET", "/device", s.signedIn(s.ifPrograms(s.device))},
+		{"GET", "/device", s.signedIn(s.ifPrograms(s.deviceForm))},
 		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
 		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},
 		{"POST", "/authorize", s.signedIn(s.ifPrograms(s.answerAuthorize))},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse"
@@ -205,6 +206,23 @@ func TestStrangersDoNotKeepAPersonOut(t *testing.T) {
 	}
 }
 
+// nameKey is the rest of the one name's counter, for strangers.
+func nameKey(w *world) string {
+	for key := range w.counts {
+		if rest, ok := strings.CutPrefix(key, "name:"); ok && strings.HasSuffix(rest, ":strangers") {
+			return rest
+		}
+	}
+	return ""
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func TestAKnownBrowser(t *testing.T) {
 	t.Run("and strangers together stay within the person's allowance", func(t *testing.T) {
 		w, b := newWorld(t)
@@ -268,17 +286,18 @@ func TestAKnownBrowser(t *testing.T) {
 	})
 	t.Run("keeps its share however strangers time their guesses", func(t *testing.T) {
 		w, b := newWorld(t)
-		mark := b.Device(w.people["alice"].Key())
-		began := w.now
-		for i := 0; w.now.Before(began.Add(5 * time.Hour)); i++ {
+		person := w.people["alice"].Key()
+		mark := b.Device(person)
+		for i := range 50 {
 			a := attempt("alice", fmt.Sprint("wrong ", i))
-			a.IP = fmt.Sprintf("198.51.%d.%d", i/250%250, i%250)
+			a.IP = fmt.Sprintf("198.51.100.%d", i)
 			_, _ = b.SignIn(t.Context(), a)
-			if w.now = w.now.Add(300 * time.Millisecond); i%97 != 0 {
-				continue
+			if n := w.count("person:" + person); n > 3 {
+				t.Fatalf("after %d guesses strangers have spent %d", i, n)
 			}
-			if n := w.count("person:" + w.people["alice"].Key()); n > 3 {
-				t.Fatalf("after %v strangers have spent %d", w.now.Sub(began), n)
+			if w.count("person:"+person+":strangers") == 3 {
+				// The very moment at which they have their share again.
+				w.now = later(w.counts["person:"+person+":strangers"].until, w.counts["name:"+nameKey(w)].until)
 			}
 		}
 		if _, err := b.SignIn(t.Context(), at(mark, "alice", "right")); err != nil {
@@ -302,17 +321,73 @@ func TestAKnownBrowser(t *testing.T) {
 	})
 }
 
+// sampleMark is a good one, made with the key "key" in the morning of 21 November 2026.
+const sampleMark = "AeINZmi0_cH7uSIH--Fs3vEAAAGh_VV6gG8EqRud7eKXNg8iIbbULNtCRbIbQYsBNCF2rZ2U3bxrd8ZLhInm5E3Fi1VtLZMcAg"
+
 func FuzzReadDevice(f *testing.F) {
-	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	key := keyed("key")
-	good := key.newDevice("corp/alice", now)
-	for _, seed := range []string{good, keyed("other").newDevice("corp/alice", now), good[:len(good)-1], good + "A", "", "AAAA", strings.Repeat("A", len(good))} {
-		f.Add(seed)
-	}
-	f.Add(strings.Repeat("\n", len(good))) // which base64 overlooks
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	f.Add(sampleMark)
+	f.Add(sampleMark[1:])
+	f.Add(sampleMark + "A")
+	f.Add(keyed("another").newDevice("corp/alice", now))
+	f.Add(strings.Repeat("A", len(sampleMark)))
+	f.Add(strings.Repeat("\n", len(sampleMark))) // which base64 overlooks
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, ok := key.readDevice(text, now); ok != (text == good) {
-			t.Errorf("%q: accepted %v", text, ok)
+		d, ok := keyed("key").readDevice(text, now)
+		if ok != (text == sampleMark) || ok && d.person != keyed("key").owner("corp/alice") {
+			t.Errorf("%q: accepted %v, %+v", text, ok, d)
+		}
+	})
+}
+
+func TestTheSameAttemptManyTimesAtOnce(t *testing.T) {
+	tests := []struct {
+		name, username, password string
+		in, binds                int
+	}{
+		{"the right password signs all in, however few guesses there are", "alice", "right", 20, 20},
+		{"a wrong one is sent once", "alice", "wrong", 0, 1},
+		{"nobody's is not throttled either", "nobody", "right", 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, b := newWorld(t)
+				w.takes = 10 * time.Millisecond
+				b.throttle.Failures = 1
+				var in, paused atomic.Int64
+				var all sync.WaitGroup
+				for range 20 {
+					all.Go(func() {
+						_, err := b.SignIn(t.Context(), attempt(tt.username, tt.password))
+						if throttled(err) {
+							paused.Add(1)
+						} else if err == nil {
+							in.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				if int(in.Load()) != tt.in || w.binds != tt.binds || paused.Load() != 0 || len(b.throttle.turns.lines) != 0 {
+					t.Errorf("%d signed in, %d throttled, %d binds, %d lines left", in.Load(), paused.Load(), w.binds, len(b.throttle.turns.lines))
+				}
+			})
+		})
+	}
+	t.Run("who does not get a turn in time is told so", func(t *testing.T) {
+		_, b := newWorld(t)
+		leave, err := b.throttle.turns.enter(t.Context(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.throttle.turns.enter(ctx, "key"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		leave()
+		if len(b.throttle.turns.lines) != 0 {
+			t.Error("a line is left over")
 		}
 	})
 }
@@ -343,6 +418,18 @@ func TestAPasswordThatJustFailed(t *testing.T) {
 		_, _ = b.ChangePassword(t.Context(), change("alice", "old", "a new one"))
 		if w.binds != 1 || w.events[1].Reason != "repeated" || w.events[1].Username != "alice" {
 			t.Errorf("%d binds, events %q", w.binds, w.kinds())
+		}
+	})
+	t.Run("does not shut out its whole office", func(t *testing.T) {
+		w, b := newWorld(t)
+		for i := range 50 {
+			name := fmt.Sprint("alias", i)
+			w.people[name] = w.people["alice"]
+			_, _ = b.SignIn(t.Context(), attempt(name, "old"))
+			_, _ = b.SignIn(t.Context(), attempt("alice", "old"))
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil || w.binds != 2 {
+			t.Errorf("%v after %d binds", err, w.binds)
 		}
 	})
 	t.Run("is sent again after a while", func(t *testing.T) {
@@ -400,13 +487,34 @@ func TestAPasswordThatJustFailed(t *testing.T) {
 			}
 		}
 	})
-	t.Run("that was right for an account with an obstacle may be typed again", func(t *testing.T) {
+	t.Run("but was right, for an account with an obstacle, is no guess", func(t *testing.T) {
 		w, b := newWorld(t)
-		w.dirErr = gatehouse.ErrPasswordExpired
-		for range 3 {
+		b.throttle.Failures = 1
+		w.barred = gatehouse.ErrPasswordExpired
+		for range 5 {
 			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrPasswordExpired) {
 				t.Fatal(err)
 			}
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "wrong")); !throttled(err) {
+			t.Errorf("another one: %v", err)
+		}
+		w.barred = nil
+		if _, err := b.ChangePassword(t.Context(), change("alice", "right", "a new one")); err != nil {
+			t.Errorf("the change that is owed: %v", err)
+		}
+	})
+	t.Run("is not sent on because it was right before", func(t *testing.T) {
+		w, b := newWorld(t)
+		b.throttle.Failures = 1
+		w.barred = gatehouse.ErrPasswordExpired
+		_, _ = b.SignIn(t.Context(), attempt("alice", "right"))
+		w.password = "changed elsewhere"
+		for range 5 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", "right"))
+		}
+		if w.binds != 2 {
+			t.Errorf("%d binds", w.binds)
 		}
 	})
 	t.Run("is kept as a mark that does not tell it", func(t *testing.T) {
@@ -433,10 +541,11 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 		before int // guesses
 		each   func(i int) Attempt
 		reason string
+		named  bool
 	}{
-		{"a name whose allowance is spent", 3, func(i int) Attempt { return attempt("alice", fmt.Sprint(i)) }, "throttled"},
-		{"a password sent again and again", 0, func(int) Attempt { return attempt("alice", "wrong 0") }, "repeated"},
-		{"an address whose allowance is spent", 3, func(i int) Attempt { return attempt(fmt.Sprint("name", i), "x") }, "throttled"},
+		{"a name whose allowance is spent", 3, func(i int) Attempt { return attempt("alice", fmt.Sprint(i)) }, "throttled", true},
+		{"a password sent again and again", 0, func(int) Attempt { return attempt("alice", "wrong 0") }, "repeated", true},
+		{"an address whose allowance is spent", 3, func(i int) Attempt { return attempt(fmt.Sprint("name", i), "x") }, "throttled", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -452,7 +561,7 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 			var stands int
 			var counts []int
 			for _, e := range w.events {
-				if e.Kind != gatehouse.EventSignInRefused || e.Reason != tt.reason || e.IP == "" {
+				if e.Kind != gatehouse.EventSignInRefused || e.Reason != tt.reason || e.IP == "" || (e.Username == "alice") != tt.named {
 					t.Errorf("event %+v", e)
 				}
 				stands += max(e.Count, 1)

@@ -59,7 +59,7 @@ type Deps struct {
 type Source struct {
 	Directory
 	MaxAge   time.Duration
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case
+	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
@@ -81,7 +81,7 @@ func New(d Deps) *Broker {
 	}
 	return &Broker{d: d, throttle: throttle{
 		Throttle: d.Throttle, counters: d.Counters, learnt: d.Learnt, keyed: d.Secret,
-		limits: &limits{said: map[string]lockout{}}, now: d.Now, log: d.Log,
+		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, now: d.Now, log: d.Log,
 	}}
 }
 

@@ -24,6 +24,7 @@ type world struct {
 	password string
 	dirErr   error // what the directory answers instead
 	findErr  error // likewise, to Identify
+	barred   error // what it answers to the right password
 	lookups  int
 	binds    int
 	events   []gatehouse.Event
@@ -35,6 +36,7 @@ type world struct {
 	stsErr   error
 	wrong    bool // STS answers for another role
 	said     []saml.Assertion
+	takes    time.Duration // of the directory
 	slow     chan struct{} // when set, the directory answers once it is closed
 }
 
@@ -44,6 +46,7 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	if w.slow != nil {
 		<-w.slow
 	}
+	time.Sleep(w.takes)
 	u, ok := w.people[username]
 	if w.dirErr != nil {
 		return gatehouse.User{}, w.dirErr
@@ -59,6 +62,9 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	w.mu.Unlock()
 	if string(password) != w.password {
 		return gatehouse.User{}, gatehouse.ErrInvalidCredentials
+	}
+	if w.barred != nil {
+		return gatehouse.User{}, w.barred
 	}
 	u.ReadAt = w.now
 	return u, nil

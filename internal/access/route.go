@@ -38,25 +38,34 @@ func suffixOf(username string) (own, suffix string) {
 	return username, ""
 }
 
-// claims reports whether the source claims a suffix.
-func (s Source) claims(suffix string) bool {
-	return suffix != "" && slices.ContainsFunc(s.Suffixes, func(its string) bool { return strings.EqualFold(its, suffix) })
+// claims reports whether the source claims a suffix: as it is, or as one of
+// all below a domain, which a suffix that begins with a dot stands for.
+func (s Source) claims(suffix string, below bool) bool {
+	return suffix != "" && slices.ContainsFunc(s.Suffixes, func(its string) bool {
+		if !strings.HasPrefix(its, ".") {
+			return !below && strings.EqualFold(its, suffix)
+		}
+		from := len(suffix) - len(its)
+		return below && from > 0 && strings.EqualFold(its, suffix[from:])
+	})
 }
 
 // claimants are the directories that a name may be in: those that claim its
-// suffix; all, when none does.
+// suffix, as it is before all below; every one, when none does.
 func claimants(all []Source, username string) []Source {
 	_, suffix := suffixOf(strings.TrimSpace(username))
-	var claiming []Source
-	for _, s := range all {
-		if s.claims(suffix) {
-			claiming = append(claiming, s)
+	for _, below := range []bool{false, true} {
+		var claiming []Source
+		for _, s := range all {
+			if s.claims(suffix, below) {
+				claiming = append(claiming, s)
+			}
+		}
+		if claiming != nil {
+			return claiming
 		}
 	}
-	if claiming == nil {
-		return all
-	}
-	return claiming
+	return all
 }
 
 // spelling is one text for all spellings of a name that can be told to be one
@@ -66,8 +75,8 @@ func spelling(username string, among []Source) string {
 	if len(among) != 1 {
 		return fold(username)
 	}
-	if own, suffix := suffixOf(username); among[0].claims(suffix) {
-		username = own
+	if own, suffix := suffixOf(username); among[0].claims(suffix, false) {
+		username = own // one of all below may be another domain's, with another of that name
 	}
 	return fold(username) + "\x00" + among[0].Name()
 }
