@@ -39,7 +39,7 @@ func deceives(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' || r == 0
 // waits for a sign-in: a SAML request, a program.
 func returnable(path string) bool {
 	switch path {
-	case "/", "/saml/continue", "/device", "/authorize", "/me/sessions":
+	case "/", "/saml/continue", "/device", "/authorize", "/v1/authorize", "/me/sessions":
 		return true
 	}
 	part := strings.Split(path, "/")[1:]

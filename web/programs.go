@@ -26,6 +26,10 @@ type Programs interface {
 	Agree(ctx context.Context, who gatehouse.Session, a delegate.Authorization, ip, requestID string) (string, error)
 	Disagree(ctx context.Context, who gatehouse.Session, a delegate.Authorization, ip, requestID string) (string, error)
 
+	// AgreeRole answers `aws login` for one role: with an address that leads
+	// back, or with a text that the person carries.
+	AgreeRole(ctx context.Context, who gatehouse.Session, l delegate.RoleLogin, account, role, ip, requestID string) (back, carry string, err error)
+
 	// List, End and EndAll are a person's sign-ins of programs.
 	List(ctx context.Context, person string) ([]delegate.Program, error)
 	End(ctx context.Context, person, id string) error
@@ -194,6 +198,7 @@ type programsPage struct {
 
 type programView struct {
 	ID, Client, IP     string
+	Role               string // the one that it has; empty: all
 	UsedIP             string // empty: where it began
 	Began, Used, Until string // days and hours: a sign-in may last for weeks
 }
@@ -208,7 +213,7 @@ func (s *Server) programs(w http.ResponseWriter, r *http.Request, v *visit) erro
 		p.Said = "Ended. What that program was handed before lasts until it expires, at most an hour."
 	}
 	for _, one := range list {
-		view := programView{ID: one.ID, Client: one.Client, IP: one.IP, Began: dated(one.Began), Used: dated(one.Used), Until: dated(one.Until)}
+		view := programView{ID: one.ID, Client: one.Client, Role: one.Role, IP: one.IP, Began: dated(one.Began), Used: dated(one.Used), Until: dated(one.Until)}
 		if one.UsedIP != one.IP {
 			view.UsedIP = one.UsedIP
 		}

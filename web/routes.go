@@ -34,6 +34,8 @@ func (s *Server) routes() []route {
 		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
 		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},
 		{"POST", "/authorize", s.signedIn(s.ifPrograms(s.answerAuthorize))},
+		{"GET", "/v1/authorize", s.signedIn(s.ifPrograms(s.roleLogin))},
+		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
 		{"GET", "/me/sessions", s.signedIn(s.ifPrograms(s.programs))},
 		{"POST", "/me/sessions", s.signedIn(s.ifPrograms(s.endProgram))},
 		{"GET", "/start", s.start},
@@ -45,7 +47,7 @@ func (s *Server) doors() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.pagesDoor())
 	mux.Handle("/saml/", s.protocolDoor())
-	for _, path := range []string{"/oidc/", "/sso/"} {
+	for _, path := range []string{"/oidc/", "/sso/", "/v1/token"} {
 		mux.Handle(path, s.apiDoor(path))
 	}
 	mux.Handle("GET /static/{name}", s.plainDoor("/static/", static.Handler(s.serve(s.missing))))

@@ -23,6 +23,7 @@ import (
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/signinapi"
 	"gatehouse/web/ssoapi"
 )
 
@@ -135,9 +136,8 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
 	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
-	api := ssoapi.New(ssoapi.Config{PublicURL: strings.TrimSuffix(cfg.Web.PublicURL, "/"), Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
-		Programs: keeper, API: api.Handler(),
+		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
@@ -149,6 +149,16 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	r.stop = stop
 	broker.KeepLimits(limits)
 	return r, nil
+}
+
+// programDoors are the APIs that AWS's own clients speak.
+func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
+	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", sso.Handler())
+	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())
+	return mux
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {

@@ -42,6 +42,7 @@ type code struct {
 	RedirectURI string            `json:"redirect_uri"`
 	Challenge   string            `json:"challenge"`
 	Session     gatehouse.Session `json:"session"`
+	Bound       *Bound            `json:"bound,omitempty"` // without its key: that comes with the code
 }
 
 // ReadAuthorization reads the query of an authorization request. What is
@@ -74,11 +75,20 @@ func (k *Keeper) ReadAuthorization(q url.Values) (Authorization, error) {
 // that it returns leads back to the program.
 // Errors: ErrNoSession, ErrNotRecorded, ErrUnavailable.
 func (k *Keeper) Agree(ctx context.Context, who gatehouse.Session, a Authorization, ip, requestID string) (string, error) {
+	secret, err := k.agree(ctx, who, a, nil, ip, requestID)
+	if err != nil {
+		return "", err
+	}
+	return a.back("code", secret)
+}
+
+// agree makes a code.
+func (k *Keeper) agree(ctx context.Context, who gatehouse.Session, a Authorization, bound *Bound, ip, requestID string) (string, error) {
 	session, err := k.d.Broker.Delegate(ctx, who, access.Delegation{Client: a.Client.Name, ClientIP: ip, IP: ip, RequestID: requestID})
 	if err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session})
+	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session, Bound: bound})
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +96,7 @@ func (k *Keeper) Agree(ctx context.Context, who gatehouse.Session, a Authorizati
 	if err := k.d.Records.Put(ctx, kindCode, secret, "", body, k.d.Now().Add(codeLasts)); err != nil {
 		return "", errors.Join(fmt.Errorf("authorization code: %w", err), k.d.Broker.SignOut(context.WithoutCancel(ctx), session))
 	}
-	return a.back("code", secret)
+	return secret, nil
 }
 
 // Disagree is a person's word that it may not.
@@ -117,23 +127,35 @@ func (a Authorization) back(name, value string) (string, error) {
 // the sign-in that it brought (RFC 6749 §4.1.2).
 // Errors: a Refusal with invalid_grant; ErrUnavailable.
 func (k *Keeper) RedeemCode(ctx context.Context, c Client, secret gatehouse.Secret, redirectURI, proof, ip, requestID string) (Tokens, error) {
+	given, err := k.take(ctx, c.id, secret, redirectURI, proof, ip, requestID)
+	if err == nil && given.Bound != nil {
+		err = errors.Join(refuse("invalid_grant", "this code is of another kind"), k.d.Broker.SignOut(ctx, given.Session))
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return k.redeemed(ctx, given, secret)
+}
+
+// take takes a code, for whoever can prove that they asked for it.
+func (k *Keeper) take(ctx context.Context, client string, secret gatehouse.Secret, redirectURI, proof, ip, requestID string) (*code, error) {
 	if !random.MatchString(string(secret)) {
-		return Tokens{}, refuse("invalid_grant", "this code is not one of ours")
+		return nil, refuse("invalid_grant", "this code is not one of ours")
 	}
 	body, err := k.d.Records.Take(ctx, kindCode, string(secret))
 	if errors.Is(err, gatehouse.ErrNotFound) {
-		return Tokens{}, errors.Join(refuse("invalid_grant", "the code has expired or was used"), k.replayed(ctx, string(secret), ip, requestID))
+		return nil, errors.Join(refuse("invalid_grant", "the code has expired or was used"), k.replayed(ctx, string(secret), ip, requestID))
 	}
 	if err != nil {
-		return Tokens{}, fmt.Errorf("authorization code: %w", err)
+		return nil, fmt.Errorf("authorization code: %w", err)
 	}
-	var given code
-	if err := json.Unmarshal(body, &given); err != nil {
-		return Tokens{}, fmt.Errorf("authorization code: %w", err)
+	given := new(code)
+	if err := json.Unmarshal(body, given); err != nil {
+		return nil, fmt.Errorf("authorization code: %w", err)
 	}
 	sum := sha256.Sum256([]byte(proof))
 	switch {
-	case subtle.ConstantTimeCompare(given.Client, digest(c.id)) != 1:
+	case subtle.ConstantTimeCompare(given.Client, digest(client)) != 1:
 		err = refuse("invalid_grant", "this code is another client's")
 	case given.RedirectURI != redirectURI:
 		err = refuse("invalid_grant", "redirectUri is not the one of the request")
@@ -141,9 +163,14 @@ func (k *Keeper) RedeemCode(ctx context.Context, c Client, secret gatehouse.Secr
 		err = refuse("invalid_grant", "codeVerifier does not fit the request")
 	}
 	if err != nil {
-		return Tokens{}, errors.Join(err, k.d.Broker.SignOut(ctx, given.Session))
+		return nil, errors.Join(err, k.d.Broker.SignOut(ctx, given.Session))
 	}
-	name, tokens, err := k.begin(ctx, given.Session, given.Client)
+	return given, nil
+}
+
+// redeemed opens the sign-in of a code that was taken.
+func (k *Keeper) redeemed(ctx context.Context, given *code, secret gatehouse.Secret) (Tokens, error) {
+	name, tokens, err := k.begin(ctx, given.Session, given.Client, given.Bound)
 	if err != nil {
 		return Tokens{}, err
 	}

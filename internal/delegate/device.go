@@ -256,7 +256,7 @@ func (k *Keeper) RedeemDevice(ctx context.Context, c Client, code gatehouse.Secr
 	if _, err := k.d.Records.Take(ctx, kindDevice, user); err != nil {
 		return Tokens{}, gone(err, "expired_token", "the code was used; start again")
 	}
-	_, tokens, err := k.begin(ctx, *d.Session, d.Client)
+	_, tokens, err := k.begin(ctx, *d.Session, d.Client, nil)
 	return tokens, err
 }
 

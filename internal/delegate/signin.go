@@ -45,6 +45,7 @@ type signIn struct {
 	UsedIP  string            `json:"used_ip"`
 	Number  int               `json:"number"`  // of the refresh token that is good
 	Rotated time.Time         `json:"rotated"` // when the one before was exchanged
+	Bound   *Bound            `json:"bound,omitempty"`
 }
 
 // Tokens are what a program gets.
@@ -64,9 +65,9 @@ type Holder struct {
 
 // begin opens a sign-in for the session that a person let client have, and
 // returns its name.
-func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte) (string, Tokens, error) {
+func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, bound *Bound) (string, Tokens, error) {
 	now := k.d.Now()
-	in := &signIn{Session: s, Client: client, Began: now, Until: now.Add(k.d.Lasts), Used: now, UsedIP: s.IP, Number: 1}
+	in := &signIn{Session: s, Client: client, Began: now, Until: now.Add(k.d.Lasts), Used: now, UsedIP: s.IP, Number: 1, Bound: bound}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
@@ -123,6 +124,9 @@ func (k *Keeper) Check(ctx context.Context, access gatehouse.Secret) (Holder, er
 	in, body, err := k.load(ctx, name)
 	if err != nil {
 		return Holder{}, gone(err, "invalid_token", "the sign-in has ended; sign in again")
+	}
+	if in.Bound != nil { // it is for one role, and its holder has no token of this kind
+		return Holder{}, refuse("invalid_token", "this token is of another kind")
 	}
 	return Holder{Session: in.Session, name: name, kept: in, body: body}, nil
 }
@@ -202,7 +206,10 @@ func (k *Keeper) Refresh(ctx context.Context, c Client, refresh gatehouse.Secret
 		if subtle.ConstantTimeCompare(in.Client, digest(c.id)) != 1 {
 			return Tokens{}, refuse("invalid_grant", "this refresh token is another client's")
 		}
-		tokens, err := k.rotate(ctx, name, number, in, body, ip, requestID)
+		if in.Bound != nil {
+			return Tokens{}, refuse("invalid_grant", "this refresh token is of another kind")
+		}
+		tokens, _, err := k.rotate(ctx, name, number, in, body, ip, requestID)
 		if !errors.Is(err, gatehouse.ErrConflict) {
 			return tokens, err
 		}
@@ -211,35 +218,36 @@ func (k *Keeper) Refresh(ctx context.Context, c Client, refresh gatehouse.Secret
 }
 
 // rotate answers a refresh token by its number. ErrConflict: look again.
-func (k *Keeper) rotate(ctx context.Context, name string, number int64, in *signIn, body []byte, ip, requestID string) (Tokens, error) {
+func (k *Keeper) rotate(ctx context.Context, name string, number int64, in *signIn, body []byte, ip, requestID string) (Tokens, *signIn, error) {
 	now := k.d.Now()
 	switch {
 	case number == int64(in.Number)-1 && now.Before(in.Rotated.Add(grace)):
-		return k.tokens(name, in), nil
+		return k.tokens(name, in), in, nil
 	case number != int64(in.Number):
 		err := k.d.Records.Forget(ctx, kindSignIn, name)
-		return Tokens{}, errors.Join(refuse("invalid_grant", "this refresh token was used before: somebody has a copy, and the sign-in was ended"),
+		return Tokens{}, nil, errors.Join(refuse("invalid_grant", "this refresh token was used before: somebody has a copy, and the sign-in was ended"),
 			err, k.d.Broker.Reused(ctx, in.Session, ip, requestID))
 	}
 	s, err := k.d.Broker.Refresh(ctx, in.Session)
 	if errors.Is(err, gatehouse.ErrNoSession) {
-		return Tokens{}, errors.Join(refuse("invalid_grant", "you may not sign in any more"), k.end(ctx, name, in.Session), err)
+		return Tokens{}, nil, errors.Join(refuse("invalid_grant", "you may not sign in any more"), k.end(ctx, name, in.Session), err)
 	}
 	if err != nil && !errors.Is(err, gatehouse.ErrUnavailable) {
-		return Tokens{}, err
+		return Tokens{}, nil, err
 	}
 	next := *in
 	next.Session, next.Used, next.UsedIP, next.Number, next.Rotated = s, now, ip, in.Number+1, now
 	if _, err := k.swap(ctx, name, body, &next); err != nil {
-		return Tokens{}, err
+		return Tokens{}, nil, err
 	}
-	return k.tokens(name, &next), nil
+	return k.tokens(name, &next), &next, nil
 }
 
 // Program is a sign-in of a person's, as they see it.
 type Program struct {
 	ID           string // public
 	Client       string
+	Role         string // ACCOUNT/ROLE, for one that has no other
 	IP, UsedIP   string // where it asked from, and where it was last used
 	Began, Until time.Time
 	Used         time.Time // to the minute
@@ -257,7 +265,11 @@ func (k *Keeper) List(ctx context.Context, person string) ([]Program, error) {
 		if err := json.Unmarshal(r.Body, &in); err != nil {
 			return nil, fmt.Errorf("command-line sign-in: %w", err)
 		}
-		list = append(list, Program{ID: r.ID, Client: in.Session.Client, IP: in.Session.IP, UsedIP: in.UsedIP, Began: in.Began, Until: in.Until, Used: in.Used})
+		role := ""
+		if in.Bound != nil {
+			role = in.Bound.Account + "/" + in.Bound.Role
+		}
+		list = append(list, Program{ID: r.ID, Role: role, Client: in.Session.Client, IP: in.Session.IP, UsedIP: in.UsedIP, Began: in.Began, Until: in.Until, Used: in.Used})
 	}
 	return list, nil
 }
