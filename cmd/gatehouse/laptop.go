@@ -144,19 +144,12 @@ func (at seat) keys(ctx context.Context, role string) (gatehouse.Credentials, ex
 
 func execCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{Use: "exec ACCOUNT/ROLE -- COMMAND [ARG...]", Short: "Run a command with credentials in its environment", Args: arguments(2, 1000)}
-	c.Flags().SetInterspersed(false)
 	return onLaptop(c, stderr, func(ctx context.Context, at seat, args []string) error {
 		keys, o, err := at.keys(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		args = args[1:]
-		if args[0] == "--" {
-			args = args[1:]
-		}
-		if len(args) == 0 {
-			return &usageError{"no command was given", "gatehouse exec ACCOUNT/ROLE -- aws s3 ls"}
-		}
+		args = args[1:] // cobra has taken the -- away
 		run := exec.Command(args[0], args[1:]...) // signals of the terminal reach it by themselves
 		run.Stdin, run.Stdout, run.Stderr = os.Stdin, stdout, stderr
 		if run.Env, err = at.Environ(keys, o); err != nil {
