@@ -149,7 +149,7 @@ func execCommand(stdout, stderr io.Writer) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		args = args[1:] // cobra has taken the -- away
+		args = args[1:]                           // cobra has taken the -- away
 		run := exec.Command(args[0], args[1:]...) // signals of the terminal reach it by themselves
 		run.Stdin, run.Stdout, run.Stderr = os.Stdin, stdout, stderr
 		if run.Env, err = at.Environ(keys, o); err != nil {
