@@ -88,6 +88,8 @@ type Deps struct {
 	Broker   Broker
 	Records  Records
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
+	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
+	API      http.Handler                              // everything under /oidc/ and /sso/, and /v1/token; nil: nothing is there
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
 
 	NameForms []string // examples of names that say which directory they are in; none: names need not

@@ -16,12 +16,15 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/delegate"
 	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/signinapi"
+	"gatehouse/web/ssoapi"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -31,6 +34,7 @@ type house struct {
 	audit     *audit.Log
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
+	tokenKey  []byte // marks clients and tokens of command-line sign-ins
 	marks     []byte // the key of what access marks browsers and failed passwords with
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
@@ -98,6 +102,9 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
 	}
+	if h.tokenKey, err = h.store.Secret(ctx, "tokens", 32); err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
 	if h.marks, err = h.store.Secret(ctx, "marks", 32); err != nil {
 		return fmt.Errorf("key of browsers' marks: %w", err)
 	}
@@ -128,7 +135,9 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
+		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
@@ -140,6 +149,16 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	r.stop = stop
 	broker.KeepLimits(limits)
 	return r, nil
+}
+
+// programDoors are the APIs that AWS's own clients speak.
+func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
+	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", sso.Handler())
+	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())
+	return mux
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {

@@ -279,6 +279,35 @@ func TestOfManyWhoAskAtOnceOneIsTheFirst(t *testing.T) {
 	})
 }
 
+func TestOneOfTwentySwapsABody(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		ctx := t.Context()
+		fatal(t, one.Put(ctx, "cli", "k", "o", []byte("old"), b.clock.now().Add(time.Minute)))
+		var done atomic.Int32
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				s := []*Store{one, other}[i%2]
+				switch err := s.Swap(ctx, "cli", "k", []byte("old"), fmt.Appendf(nil, "new %d", i)); {
+				case err == nil:
+					done.Add(1)
+				case !errors.Is(err, gatehouse.ErrConflict):
+					t.Errorf("Swap: %v, want ErrConflict", err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 {
+			t.Errorf("%d swapped one body, want 1", done.Load())
+		}
+		wantKind(t, "Swap of nothing", one.Swap(ctx, "cli", "none", nil, []byte("x")), gatehouse.ErrConflict)
+		b.clock.advance(time.Minute)
+		body, _ := one.Get(ctx, "cli", "k")
+		wantKind(t, "Swap at the expiry", one.Swap(ctx, "cli", "k", body, []byte("x")), gatehouse.ErrConflict)
+	})
+}
+
 func TestTouchMovesTheExpiryAndReplaceDoesNot(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		s := b.open(t)
