@@ -109,6 +109,7 @@ type Server struct {
 	sessions  *keeper
 	cert      *certificate // nil without TLS
 	signIns   *turns
+	away      away
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -178,18 +179,27 @@ func rolePage(cfg *config.Config) func(account, role string) string {
 	return func(account, role string) string { return publicURL(cfg, "roles", account, url.PathEscape(role)) }
 }
 
-// ready is what a sign-in needs.
+// lookTime bounds one look at what a sign-in needs: probes give up soon.
+const lookTime = 3 * time.Second
+
+// ready is what a sign-in needs: the store and every directory, all looked at
+// together, so that one which hangs does not keep the others' state unknown.
 func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 	return sparing(func(ctx context.Context) []gatehouse.Finding {
-		var findings []gatehouse.Finding
-		if err := h.store.Ping(ctx); err != nil {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingFailure, Detail: err.Error()})
-		} else {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK})
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		findings := make([]gatehouse.Finding, 1+len(r.directories))
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			findings[0] = gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK}
+			if err := h.store.Ping(ctx); err != nil {
+				findings[0].State, findings[0].Detail = gatehouse.FindingFailure, err.Error()
+			}
+		})
+		for i, d := range r.directories {
+			looking.Go(func() { findings[1+i] = d.Ready(ctx) })
 		}
-		for _, d := range r.directories {
-			findings = append(findings, d.Ready(ctx))
-		}
+		looking.Wait()
 		return findings
 	})
 }

@@ -17,7 +17,7 @@
 // would be worse than either.) The database's own clock is never asked,
 // except by Check.
 //
-// Every call has a deadline of five seconds, or the caller's where that is
+// Every call has a deadline of four seconds, or the caller's where that is
 // sooner. Whatever means that the database does not answer (locked, full,
 // read-only, gone) is a gatehouse.Unavailable; ErrNotFound and ErrConflict
 // are as documented; anything else is a fault of ours.
@@ -44,8 +44,10 @@ const (
 )
 
 // deadline bounds every call: longer than any wait that heals by itself,
-// shorter than the patience of a person in front of a page.
-const deadline = 5 * time.Second
+// (SQLite's own is three seconds), shorter than the patience of a person in
+// front of a page, and than what a sign-in may take altogether: then the cause
+// is told, and not that time ran out.
+const deadline = 4 * time.Second
 
 // maxSkew is how far in the future another replica's clock may be. A record
 // that claims to be younger than that is not believed.
