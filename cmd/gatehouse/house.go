@@ -29,6 +29,7 @@ import (
 type house struct {
 	store     *store.Store
 	audit     *audit.Log
+	mu        sync.Mutex // one change at a time: of keys, of rooms
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
 	log       *slog.Logger
@@ -207,18 +208,23 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 // reload puts another configuration in the place of the one that answers.
 // What cannot change while the process runs stays, and is named.
 func (h *house) reload(cfg *config.Config) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	old := h.current.Load()
 	for name, changed := range map[string]bool{
-		"listen":       cfg.Web.Listen != old.cfg.Web.Listen,
-		"admin_listen": cfg.Web.AdminListen != old.cfg.Web.AdminListen,
-		"store":        cfg.Store.URL != old.cfg.Store.URL,
-		"secret_files": !slices.Equal(cfg.Store.SecretFiles, old.cfg.Store.SecretFiles),
-		"audit.file":   cfg.Audit.File != old.cfg.Audit.File,
-		"tls":          (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
+		"listen":             cfg.Web.Listen != old.cfg.Web.Listen,
+		"admin_listen":       cfg.Web.AdminListen != old.cfg.Web.AdminListen,
+		"store":              cfg.Store.URL != old.cfg.Store.URL,
+		"audit.file":         cfg.Audit.File != old.cfg.Audit.File,
+		"limits.connections": cfg.Web.Limits.Connections != old.cfg.Web.Limits.Connections,
+		"tls":                (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
 	} {
 		if changed {
 			h.log.Warn("this change waits for a restart", slog.String("key", name))
 		}
+	}
+	if err := h.renew(cfg); err != nil {
+		return err
 	}
 	next, err := h.furnish(cfg)
 	if err != nil {

@@ -78,6 +78,7 @@ member: cn=engineers,ou=groups,dc=corp,dc=example,dc=com
 
 const production = `public_url: https://aws.corp.example.com
 listen: 127.0.0.1:0
+drain_delay: 0s
 tls: {cert_file: tls.crt, key_file: tls.key}
 store: "%s"
 secret_files: [secret.key]

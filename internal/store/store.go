@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
@@ -58,7 +59,7 @@ const maxSkew = 5 * time.Minute
 type Store struct {
 	place place
 	now   func() time.Time
-	seal  *sealer
+	seal  atomic.Pointer[sealer]
 
 	// SQLite has one writer at a time. Queueing for a single connection in
 	// Go is fair and ends with the context; queueing inside SQLite is a
@@ -86,9 +87,11 @@ func Open(ctx context.Context, cfg Config, secrets [][]byte, now func() time.Tim
 		now = time.Now
 	}
 	s := &Store{place: p, now: now}
-	if s.seal, err = newSealer(secrets); err != nil {
+	with, err := newSealer(secrets)
+	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	s.seal.Store(with)
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	return s.reseal(ctx)
+	return s.reseal(ctx, s.seal.Load())
 }
 
 // Close ends all connections. Calls that are under way may fail.

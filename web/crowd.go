@@ -1,0 +1,193 @@
+package web
+
+import (
+	"container/list"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// addressShare is what part of all connections one address may have.
+const addressShare = 4
+
+// spareFiles are left to the store, the directories, AWS and logs when
+// connections could otherwise take every file that the process may open.
+const spareFiles = 128
+
+// crowd is a listener that bounds how many connections are open. At the limit
+// the one that has idled longest makes room; where none idles, new ones wait
+// in the kernel's queue until one does, or ends: that costs us no memory, and
+// every request has an end.
+type crowd struct {
+	net.Listener
+	most    int
+	isProxy func(netip.Addr) bool // many clients' address, which has no share
+
+	mu      sync.Mutex
+	room    *sync.Cond     // there may be room again
+	open    map[string]int // by address
+	all     int
+	idle    *list.List // of *guest, the longest idle first
+	wanting bool       // somebody waits for room
+	closed  bool
+}
+
+// guest is one connection.
+type guest struct {
+	net.Conn
+	crowd *crowd
+	from  string
+	idle  *list.Element // among crowd.idle
+	gone  bool
+}
+
+func newCrowd(l net.Listener, most int, isProxy func(netip.Addr) bool) *crowd {
+	c := &crowd{Listener: l, most: most, isProxy: isProxy, open: map[string]int{}, idle: list.New()}
+	c.room = sync.NewCond(&c.mu)
+	return c
+}
+
+// Accept implements net.Listener.
+func (c *crowd) Accept() (net.Conn, error) {
+	for {
+		if err := c.await(); err != nil {
+			return nil, err
+		}
+		conn, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if g := c.admit(conn); g != nil {
+			return g, nil
+		}
+		_ = conn.Close() // its address has its share
+	}
+}
+
+// await waits until there is room for one more.
+func (c *crowd) await() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.all >= c.most && !c.closed {
+		if c.evict("") {
+			continue
+		}
+		c.wanting = true
+		c.room.Wait()
+	}
+	c.wanting = false
+	if c.closed {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// admit counts conn in; nil when its address has too many, none of them idle.
+func (c *crowd) admit(conn net.Conn) *guest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := &guest{Conn: conn, crowd: c}
+	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !c.isProxy(addr.Addr().Unmap()) {
+		g.from = clientOf(addr.Addr().Unmap().WithZone("").String())
+		if c.open[g.from] >= max(1, c.most/addressShare) && !c.evict(g.from) {
+			return nil
+		}
+		c.open[g.from]++
+	}
+	c.all++
+	return g
+}
+
+// evict closes the connection that has idled longest, among all or among
+// those from one address. The lock is held.
+func (c *crowd) evict(from string) bool {
+	for e := c.idle.Front(); e != nil; e = e.Next() {
+		if g := e.Value.(*guest); from == "" || g.from == from {
+			c.forget(g)
+			_ = g.Conn.Close()
+			return true
+		}
+	}
+	return false
+}
+
+// forget counts g out. The lock is held.
+func (c *crowd) forget(g *guest) {
+	if g.gone {
+		return
+	}
+	g.gone = true
+	c.busy(g)
+	c.all--
+	if g.from != "" {
+		if c.open[g.from]--; c.open[g.from] == 0 {
+			delete(c.open, g.from)
+		}
+	}
+	c.room.Signal()
+}
+
+// busy takes g off those that idle. The lock is held.
+func (c *crowd) busy(g *guest) {
+	if g.idle != nil {
+		c.idle.Remove(g.idle)
+		g.idle = nil
+	}
+}
+
+// note is for http.Server.ConnState: it knows when a connection idles.
+func (c *crowd) note(conn net.Conn, state http.ConnState) {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn() // below TLS
+	}
+	g, ok := conn.(*guest)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy(g)
+	if state != http.StateIdle || g.gone {
+		return
+	}
+	g.idle = c.idle.PushBack(g)
+	if c.wanting {
+		c.room.Signal()
+	}
+}
+
+// Close implements net.Listener.
+func (c *crowd) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.room.Broadcast()
+	c.mu.Unlock()
+	return c.Listener.Close()
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	g.crowd.mu.Lock()
+	g.crowd.forget(g)
+	g.crowd.mu.Unlock()
+	return g.Conn.Close()
+}
+
+// room is how many connections may be open: what is configured, or less where
+// the process may not have as many files open.
+func (s *Server) room() int {
+	most := s.cfg.Limits.Connections
+	files := mostFiles()
+	if files == 0 || most+spareFiles <= files {
+		return most
+	}
+	fewer := max(files-spareFiles, files/4, 1)
+	s.log.Warn("fewer connections than limits.connections: the process may not open as many files",
+		slog.Int("connections", fewer), slog.Int("files", files))
+	return fewer
+}
+
+// isProxy reports whether connections from addr are many clients'.
+func (s *Server) isProxy(addr netip.Addr) bool { return within(addr, s.acting().trusted) }
