@@ -103,7 +103,11 @@ func keys(v reflect.Value, at string, into map[string]key) {
 		case value.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
 			keys(value.Index(0), path+"[]", into)
 		case value.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct:
-			keys(value.MapIndex(value.MapKeys()[0]), path+"{}", into)
+			one := reflect.Zero(f.Type.Elem())
+			if value.Len() > 0 {
+				one = value.MapIndex(value.MapKeys()[0])
+			}
+			keys(one, path+"{}", into)
 		}
 	}
 }

@@ -29,23 +29,42 @@ type discovery struct {
 	port     string   // where they are spoken to, by LDAPS
 }
 
-// discovery is how c's domain is asked for its servers. Active Directory
-// names its controllers below _msdcs, those of a site apart (MS-ADTS
-// §6.3.2.3); other servers, and some clones, only have the name of RFC 2782.
+// discovery is how DNS is asked for c's servers. Active Directory names its
+// controllers below _msdcs, and those of a site apart (MS-ADTS §6.3.2.3);
+// other servers, and some clones, only have the name of RFC 2782.
 func (c Config) discovery() discovery {
-	// _ldaps._tcp does not exist in Active Directory; 636 is where it answers.
-	d := discovery{service: "ldap", fallback: c.Domain, within: []string{strings.ToLower(c.Domain)}, port: "636"}
+	within := []string{strings.ToLower(c.Domain)}
 	switch {
+	case c.Forest != "":
+		return c.catalogDiscovery()
 	case c.Domain == "":
 		return discovery{}
 	case c.Type != ActiveDirectory:
-		return d
+		return discovery{service: "ldap", fallback: c.Domain, within: within, port: "636"}
 	}
-	d.names = []string{"dc._msdcs." + c.Domain}
-	if c.Site != "" {
-		d.names = []string{c.Site + "._sites.dc._msdcs." + c.Domain, "dc._msdcs." + c.Domain}
+	// _ldaps._tcp does not exist in Active Directory; 636 is where it answers.
+	return discovery{service: "ldap", names: c.ofSite("dc._msdcs." + c.Domain), fallback: c.Domain, within: within, port: "636"}
+}
+
+// catalogDiscovery is how DNS is asked for the forest's catalogues, which may
+// stand in any of its domains.
+func (c Config) catalogDiscovery() discovery {
+	if len(c.GlobalCatalog) > 0 {
+		return discovery{}
+	}
+	d := discovery{service: "gc", names: c.ofSite(c.Forest), within: []string{strings.ToLower(c.Forest)}, port: "3269"}
+	for domain := range c.Domains {
+		d.within = append(d.within, strings.ToLower(domain))
 	}
 	return d
+}
+
+// ofSite puts the name of the site's servers before that of all.
+func (c Config) ofSite(all string) []string {
+	if c.Site == "" {
+		return []string{all}
+	}
+	return []string{c.Site + "._sites." + all, all}
 }
 
 // srvHost is the host that an SRV record names, if it is within the domains.

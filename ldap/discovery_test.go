@@ -78,6 +78,30 @@ func discovering(t *testing.T, c Config, dns names) *servers {
 	return ss
 }
 
+// TestCatalogDiscovery: a forest's catalogues stand in any domain of it.
+func TestCatalogDiscovery(t *testing.T) {
+	dns := names{
+		"_gc._tcp.example.com":              to("gc1.example.com", "gc2.emea.example.com", "gc3.example.net", "gc4.evil.example.org"),
+		"_gc._tcp.Bonn._sites.example.com":  to("gc2.emea.example.com"),
+		"_ldap._tcp.dc._msdcs.example.com":  to("dc1.example.com"),
+		"_gc._tcp.Paris._sites.example.com": to("gc4.evil.example.org"),
+	}
+	for site, want := range map[string][]string{
+		"":      {"gc1.example.com", "gc2.emea.example.com", "gc3.example.net"},
+		"Bonn":  {"gc2.emea.example.com", "gc1.example.com", "gc3.example.net"},
+		"Paris": {"gc1.example.com", "gc2.emea.example.com", "gc3.example.net"},
+	} {
+		c := Config{Type: ActiveDirectory, Forest: "example.com", Site: site, Domains: map[string]ForestDomain{"Example.net": {}}}
+		list, err := discovering(t, c, dns).order(t.Context())
+		if got := hosts(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("site %q: %q, %v; want %q", site, got, err, want)
+		}
+		if list[0].addr != list[0].host+":3269" || list[0].url != "ldaps://"+list[0].host+":3269" {
+			t.Errorf("%+v, want the catalogue's port", list[0].endpoint)
+		}
+	}
+}
+
 // TestDiscoveryAgain: DNS is asked again in its time, which nobody waits for,
 // and its last good answer serves while it has none.
 func TestDiscoveryAgain(t *testing.T) {

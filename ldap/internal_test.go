@@ -342,9 +342,13 @@ func FuzzReadings(f *testing.F) {
 	for _, s := range []string{"alice", `CORP\alice`, "alice@corp.example.com", "alice@CORP", `CORP\a@corp`, `a\b\c`, "a@b@corp", "@", `\`, "@corp", `corp\`, "\xff@corp"} {
 		f.Add(s)
 	}
-	ours := Config{Suffixes: []string{"corp.example.com", "CORP"}}.claims()
+	claims := Config{Suffixes: []string{"corp.example.com", "CORP"}, Forest: "example.net", Domains: map[string]ForestDomain{"emea.example.net": {NetBIOS: "EMEA"}}}.claims()
+	ours := func(suffix, domain string) bool {
+		is, ok := claims.domain(suffix)
+		return ok && is == domain
+	}
 	f.Fuzz(func(t *testing.T, typed string) {
-		all := ours.readings(typed)
+		all := claims.readings(typed)
 		if len(all) == 0 || len(all) > 2 {
 			t.Fatalf("%q is read as %q", typed, all)
 		}
@@ -352,12 +356,80 @@ func FuzzReadings(f *testing.F) {
 			before, isPrefixed := strings.CutSuffix(typed, `\`+r.name)
 			after, isSuffixed := strings.CutPrefix(typed, r.name+"@")
 			switch {
-			case i == 0 && r.name == typed:
-			case i == 0 && isPrefixed && ours.has(before) && len(all) == 1:
-			case i == 1 && isSuffixed && ours.has(after) && !strings.ContainsAny(r.name, `\@`):
+			case i == 0 && r == reading{name: typed}:
+			case i == 0 && isPrefixed && ours(before, r.domain) && len(all) == 1:
+			case i == 1 && isSuffixed && ours(after, r.domain) && !strings.ContainsAny(r.name, `\@`):
 			default:
 				t.Errorf("%q is read as %q", typed, all)
 			}
+		}
+	})
+}
+
+// FuzzDomainOf: a DN is in the domain whose own DN it ends with.
+func FuzzDomainOf(f *testing.F) {
+	for _, s := range []string{"CN=alice,OU=People,DC=corp,DC=example,DC=com", "dc=corp, dc = Example,dc=com", "CN=a,DC=a.b,DC=com", `CN=a,DC=a\2eb,DC=com`,
+		"CN=a,DC=x+OU=y,DC=corp,DC=com", "DC=a,CN=b,DC=corp,DC=com", "CN=a", "", "DC=com", "CN=a,DC=,DC=com", "cn=a,dc=#04024869,dc=com", `CN=a\,DC\=evil,DC=corp,DC=com`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, dn string) {
+		domain, ok := domainOf(dn)
+		if !ok {
+			return
+		}
+		if !domainName.MatchString(domain) || !under(dn, domainDN(domain)) {
+			t.Errorf("%q is not in %q", dn, domain)
+		}
+		if again, ok := domainOf(domainDN(domain)); !ok || again != domain {
+			t.Errorf("%q became %q", domain, again)
+		}
+	})
+}
+
+func TestNarrower(t *testing.T) {
+	const corp, emea, unit = "DC=corp,DC=com", "DC=emea,DC=corp,DC=com", "OU=AWS,DC=emea,DC=corp,DC=com"
+	tests := []struct{ name, limit, base, want string }{
+		{"without a limit", "", emea, emea},
+		{"a limit above", corp, emea, emea},
+		{"the same place in another spelling", "dc=EMEA, dc=corp,dc=com", emea, emea},
+		{"a limit within", unit, emea, unit},
+		{"a limit elsewhere", "OU=AWS,DC=apac,DC=corp,DC=com", emea, ""},
+		{"a name that ends alike", "DC=xemea,DC=corp,DC=com", emea, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := narrower(tt.limit, tt.base); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSplitSIDs(t *testing.T) {
+	domain := "\x01\x05\x00\x00\x00\x00\x00\x05\x15\x00\x00\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"
+	account, same, other := []byte(domain+"\x50\x04\x00\x00"), []byte(domain+"\x01\x02\x00\x00"), []byte(domain[:23]+"\xff\x01\x02\x00\x00")
+	builtin := []byte("\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x21\x02\x00\x00")
+	own, others := splitSIDs(account, [][]byte{same, other, builtin, nil, []byte(domain)})
+	if len(own) != 2 || !bytes.Equal(own[0], same) || !bytes.Equal(own[1], builtin) || len(others) != 3 {
+		t.Errorf("own %x, others %x", own, others)
+	}
+	if own, _ := splitSIDs(nil, [][]byte{same, nil}); len(own) != 0 {
+		t.Errorf("of an account without a SID: %x", own)
+	}
+}
+
+// FuzzRangeOf: the next part begins after this one, under the attribute's name.
+func FuzzRangeOf(f *testing.F) {
+	for _, s := range []string{"member", "member;range=0-1499", "member;range=1500-*", "member;binary;Range=0-9", "member;range=", "member;range=0--1", "member;range=0-99999999999", ";range=0-1;range=2-3", "range=0-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, description string) {
+		name, next, ranged := rangeOf(description)
+		switch {
+		case !ranged && (name != description || next != -1):
+			t.Errorf("%q has no range, and is %q from %d", description, name, next)
+		case ranged && (next < -1 || len(name) >= len(description)):
+			t.Errorf("%q is %q from %d", description, name, next)
 		}
 	})
 }

@@ -16,11 +16,27 @@ import (
 //
 // In Active Directory it is the domain's own rule, and any stricter one of a
 // fine-grained policy (msDS-PasswordSettings) that the service account may
-// read: by default only administrators may. Elsewhere it is the strictest
-// pwdPolicy entry below base_dn.
+// read: by default only administrators may. In a forest it is the strictest
+// of the domains that are configured or have been met. Elsewhere it is the
+// strictest pwdPolicy entry below base_dn.
 //
 // Errors: ErrUnavailable.
 func (d *Directory) Limits(ctx context.Context) (threshold int, window time.Duration, err error) {
+	if d.forest == nil {
+		return d.limits(ctx)
+	}
+	for _, home := range d.domains() {
+		n, over, err := home.limits(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		threshold, window = stricter(threshold, window, n, over)
+	}
+	return threshold, window, nil
+}
+
+// limits is Limits of one domain.
+func (d *Directory) limits(ctx context.Context) (threshold int, window time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	var entries []*goldap.Entry

@@ -3,7 +3,6 @@ package ldap
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -78,14 +77,11 @@ type servers struct {
 
 func newServers(c Config, resolver *net.Resolver, now func() time.Time) (*servers, error) {
 	ss := &servers{dns: c.discovery(), lookup: resolver.LookupSRV, now: now}
-	for i, u := range c.URLs {
-		e, err := parseURL(u)
-		if err != nil {
-			return nil, fmt.Errorf("urls: %w", err)
-		}
+	list, err := c.endpoints()
+	for i, e := range list {
 		ss.ranking.add(&server{endpoint: e}, i)
 	}
-	return ss, nil
+	return ss, err
 }
 
 // count is how many servers were known last.

@@ -10,6 +10,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/config"
+	"gatehouse/internal/outside"
 	"gatehouse/internal/outside/faults"
 )
 
@@ -35,7 +36,7 @@ type manned struct {
 
 func man(t *testing.T, edits ...string) *manned {
 	t.Helper()
-	m := &manned{pair: startReplicas(t, 1, edits...)}
+	m := &manned{pair: startReplicas(t, 1, outside.SlapdConfig{}, "", edits...)}
 	m.ann = m.browser(t, 0)
 	m.signIn(t, m.ann).want(t, 200, "Developer")
 	return m
@@ -206,7 +207,7 @@ func TestWhateverTheDatabaseDoesNothingIsGivenWithoutARecordAndItHeals(t *testin
 func TestWithTheDirectoryAwayAtTheStartItStartsAndHeals(t *testing.T) {
 	t.Parallel()
 	var p *pair
-	o := reach(t, func() string { return p.browser(t, 0).get("/saml/metadata").body })
+	o := reach(t, func() string { return p.browser(t, 0).get("/saml/metadata").body }, outside.SlapdConfig{}, "")
 	o.directory.Set(faults.Fault{Kind: faults.Hang})
 	cfg, err := config.Load(o.config)
 	if err != nil {

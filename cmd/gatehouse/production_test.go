@@ -116,18 +116,23 @@ type outskirts struct {
 	config string // the file
 	roots  *x509.CertPool
 	aws    *cloud.Server
+	slapd  *outside.Slapd
 
 	directory, database, sts, signIn *faults.Proxy
 }
 
-// reach starts the world around production. metadata is the document that
-// operators take to IAM. Each edit is a pair for strings.NewReplacer, over the
-// configuration.
-func reach(t *testing.T, metadata func() string, edits ...string) *outskirts {
+// reach starts the world around production: more is added to the directory,
+// and keys to the configuration. metadata is the document that operators take
+// to IAM. Each edit is a pair for strings.NewReplacer, over the configuration.
+func reach(t testing.TB, metadata func() string, more outside.SlapdConfig, keys string, edits ...string) *outskirts {
 	t.Helper()
-	ca := outside.NewAuthority(t)
-	slapd := outside.StartSlapd(t, outside.SlapdConfig{Suffix: suffix, LDIF: company, ServiceDN: serviceDN, CA: ca})
-	o := &outskirts{roots: x509.NewCertPool()}
+	if more.CA == nil {
+		more.CA = outside.NewAuthority(t)
+	}
+	ca := more.CA
+	more.Suffix, more.LDIF, more.ServiceDN = suffix, company+more.LDIF, serviceDN
+	slapd := outside.StartSlapd(t, more)
+	o := &outskirts{roots: x509.NewCertPool(), slapd: slapd}
 	o.roots.AppendCertsFromPEM(ca.PEM())
 	var err error
 	o.aws, err = cloud.Start(cloud.Config{
@@ -145,7 +150,7 @@ func reach(t *testing.T, metadata func() string, edits ...string) *outskirts {
 	sts, o.sts = through(t, o.aws.URL())
 	signIn, o.signIn = through(t, o.aws.URL())
 	cert, key := ca.Issue(t, time.Now().AddDate(0, 3, 0), "aws.corp.example.com")
-	text := strings.NewReplacer(edits...).Replace(fmt.Sprintf(production, database, directory, sts, signIn))
+	text := strings.NewReplacer(edits...).Replace(fmt.Sprintf(production, database, directory, sts, signIn)) + keys
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(ca.PEM()), "bind.pw": "service secret\n",
@@ -175,11 +180,21 @@ func through(t testing.TB, address string) (string, *faults.Proxy) {
 	return u.String(), p
 }
 
+func startPair(t *testing.T) *pair { return startPairWith(t, outside.SlapdConfig{}, "") }
+
+// startPairWith is startPair with more entries in the directory (those of
+// more.LDIF) and more lines in the configuration. Each edit is a pair for
+// strings.NewReplacer, over the configuration.
+func startPairWith(t *testing.T, more outside.SlapdConfig, keys string, edits ...string) *pair {
+	t.Helper()
+	return startReplicas(t, 2, more, keys, edits...)
+}
+
 // startReplicas serves one configuration n times.
-func startReplicas(t *testing.T, n int, edits ...string) *pair {
+func startReplicas(t *testing.T, n int, more outside.SlapdConfig, keys string, edits ...string) *pair {
 	t.Helper()
 	p := &pair{}
-	p.outskirts = reach(t, func() string { return p.browser(t, 0).get("/saml/metadata").body }, edits...)
+	p.outskirts = reach(t, func() string { return p.browser(t, 0).get("/saml/metadata").body }, more, keys, edits...)
 	for range n {
 		cfg, err := config.Load(p.config)
 		if err != nil {
@@ -193,6 +208,16 @@ func startReplicas(t *testing.T, n int, edits ...string) *pair {
 		serving(t, cfg, doors, &lines{})
 	}
 	return p
+}
+
+// load reads the configuration, as a command beside the replicas does.
+func (p *pair) load(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 // browser is one that a load balancer sends to a replica.
@@ -212,7 +237,7 @@ func (p *pair) way(replica int) *http.Transport {
 
 func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	t.Parallel()
-	p := startReplicas(t, 2)
+	p := startPair(t)
 
 	if one, two := p.browser(t, 0).get("/saml/metadata"), p.browser(t, 1).get("/saml/metadata"); one.body != two.body || !strings.Contains(one.body, "X509Certificate") {
 		t.Errorf("the replicas' metadata differ, or have no certificate:\n%s\n%s", one.body, two.body)
@@ -223,8 +248,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	page := b.post("/login", "username", "ann", "password", "correct horse")
 	page.want(t, 200, "1 account, 1 role.", "Developer")
 	cookie := b.client.Jar.Cookies(page.url)
-	if len(cookie) != 1 || cookie[0].Name != "__Host-gatehouse" {
-		t.Errorf("cookies = %v, want __Host-gatehouse alone", cookie)
+	if len(cookie) != 2 || cookie[0].Name != "__Host-gatehouse" || cookie[1].Name != "__Host-gatehouse-device" {
+		t.Errorf("cookies = %v, want __Host-gatehouse and __Host-gatehouse-device", cookie)
 	}
 	b.client.Transport = p.way(1)
 	b.get("/").want(t, 200, "1 account, 1 role.")
@@ -236,11 +261,7 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	b.post("/roles/111122223333/Developer", "as", "console").want(t, 200, "Opening the AWS console")
 
 	// Both wrote to one record, each its own chain.
-	cfg, err := config.Load(p.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := record(t, cfg, nil)
+	s := record(t, p.load(t), nil)
 	grants, err := s.Events(t.Context(), gatehouse.EventQuery{Kind: gatehouse.EventGranted})
 	if err != nil || len(grants) != 2 || grants[0].Session != grants[1].Session {
 		t.Errorf("grants on the record: %+v, %v", grants, err)
@@ -266,7 +287,7 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 
 func TestWithPostgreSQLGoneThePageNamesTheStore(t *testing.T) {
 	t.Parallel()
-	p := startReplicas(t, 2)
+	p := startPair(t)
 	b := p.browser(t, 0)
 	b.post("/login", "username", "ann", "password", "correct horse").want(t, 200, "Developer")
 	p.database.Close()
@@ -286,7 +307,7 @@ func TestWithPostgreSQLGoneThePageNamesTheStore(t *testing.T) {
 // check and explain work from the same file that production serves from.
 func TestCheckAndExplainSpeakOfTheSameCompany(t *testing.T) {
 	t.Parallel()
-	p := startReplicas(t, 2)
+	p := startPair(t)
 	var out, errs lines
 	if code := run(t.Context(), []string{"check", "--config", p.config}, &out, &errs); code != exitDone {
 		t.Errorf("check ended with %d:\n%s%s", code, &out, &errs)

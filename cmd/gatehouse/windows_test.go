@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +26,7 @@ import (
 // the key distribution centre too.
 const windowsConfig = `public_url: https://aws.corp.example.com
 listen: 127.0.0.1:0
+trusted_proxies: [127.0.0.1]
 tls: {cert_file: tls.crt, key_file: tls.key}
 store: "%s"
 secret_files: [secret.key]
@@ -92,6 +94,13 @@ func startDomain(t *testing.T) *domain {
 	}
 	d.store = record(t, cfg, nil)
 	return d
+}
+
+// roots trusts the domain's authority alone.
+func (d *domain) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(d.CA.PEM())
+	return pool
 }
 
 // answer is what curl got at last, after all redirects.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -37,7 +38,9 @@ func (e *repeated) Reason() string { return "repeated" }
 
 func (e *repeated) tally() string { return e.key }
 
-func (t *throttle) isAgain(ctx context.Context, key string) error {
+// isAgain refuses a password, by its mark, that was wrong a moment ago.
+func (t *throttle) isAgain(ctx context.Context, mark string) error {
+	key := "wrong:" + mark
 	n, _, err := t.counters.Hits(ctx, key)
 	if err != nil {
 		return err
@@ -48,13 +51,45 @@ func (t *throttle) isAgain(ctx context.Context, key string) error {
 	return nil
 }
 
-// remember notes what failed. An empty key is nothing to note.
-func (t *throttle) remember(ctx context.Context, key string) error {
-	if key == "" {
+// remember notes that a password was wrong, or right. An empty mark is
+// nothing to note.
+func (t *throttle) remember(ctx context.Context, what, mark string) error {
+	if mark == "" {
 		return nil
 	}
-	_, _, err := t.counters.Hit(ctx, key, min(againFor, t.Window))
+	_, _, err := t.counters.Hit(ctx, what+mark, min(againFor, t.Window))
 	return err
+}
+
+// A password may be right and its owner still not come in: it has expired, and
+// a new one must be chosen with it. Such a one is no guess, so that it may be
+// sent again for a while, however few guesses there are.
+
+// confirmed reports whether err tells that the password was right.
+func confirmed(err error) bool {
+	return slices.ContainsFunc([]error{
+		gatehouse.ErrPasswordExpired, gatehouse.ErrPasswordMustChange, gatehouse.ErrAccountDisabled,
+		gatehouse.ErrAccountExpired, gatehouse.ErrAccountLocked, gatehouse.ErrAccountHours,
+	}, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+// right notes a password that was confirmed. What it took stays taken: the
+// directory may still count the guesses of others.
+func (t *throttle) right(ctx context.Context, g *guess) error {
+	return errors.Join(t.remember(ctx, "right:", g.again), t.remember(ctx, "right:", g.mark))
+}
+
+// unlessRight is err, but for an allowance that is spent where the password is
+// known to be right.
+func (t *throttle) unlessRight(ctx context.Context, mark string, err error) error {
+	if !errors.Is(err, gatehouse.ErrThrottled) {
+		return err
+	}
+	n, _, failed := t.counters.Hits(ctx, "right:"+mark)
+	if failed != nil || n == 0 {
+		return err
+	}
+	return nil
 }
 
 // era is part of every mark of a name or a person. It changes when they come

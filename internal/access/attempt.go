@@ -25,6 +25,7 @@ type throttle struct {
 	learnt   Learnt
 	keyed    keyed
 	limits   *limits
+	turns    *turns
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -42,7 +43,7 @@ type claim struct {
 type guess struct {
 	address  string
 	name     string // the name, for strangers or for this browser
-	again    string // this very password for that name
+	again    string // mark of this very password for that name
 	nameEra  string // whose era that is
 	terms    allowance
 	device   device // of a browser that is known to somebody; zero: a stranger's
@@ -52,7 +53,7 @@ type guess struct {
 	person string
 	party  string // the person's allowance for strangers, or for this browser
 	all    string // the person's allowance altogether
-	wrong  string // this very password for the person; empty until it may have been sent
+	mark   string // of this very password for the person; empty until it may have been sent
 	slips  int    // attempts since the last right one, this one among them
 }
 
@@ -68,7 +69,7 @@ func (t *throttle) guess(ctx context.Context, c claim, among []Source) *guess {
 	}
 	g.nameEra = "name:" + t.keyed.mac("name", spelling(c.username, among))
 	g.name = g.nameEra + ":" + party
-	g.again = "again:" + t.keyed.mac("again", g.name, t.era(ctx, g.nameEra), string(c.password))
+	g.again = t.keyed.mac("again", g.name, t.era(ctx, g.nameEra), string(c.password))
 	return g
 }
 
@@ -114,7 +115,7 @@ func (t *throttle) admit(ctx context.Context, g *guess) error {
 	}
 	var err error
 	g.slips, err = t.take(ctx, g.name, g.terms.each, g.terms.window+linger, "name")
-	return err
+	return t.unlessRight(ctx, g.again, err)
 }
 
 // linger is how much longer the share of a party counts than the whole does.
@@ -128,8 +129,8 @@ const linger = time.Second
 func (t *throttle) admitPerson(ctx context.Context, g *guess, found gatehouse.User) error {
 	person := found.Key()
 	terms := t.limits.in(t.Throttle, found.Directory)
-	wrong := "wrong:" + t.keyed.mac("wrong", person, t.era(ctx, "person:"+person), string(g.password))
-	if err := t.isAgain(ctx, wrong); err != nil {
+	mark := t.keyed.mac("person", person, t.era(ctx, "person:"+person), string(g.password))
+	if err := t.isAgain(ctx, mark); err != nil {
 		return err
 	}
 	known := t.knows(ctx, g.device, person)
@@ -137,18 +138,25 @@ func (t *throttle) admitPerson(ctx context.Context, g *guess, found gatehouse.Us
 	if known {
 		g.party = "person:" + person + ":" + g.device.id
 	}
-	n, err := t.take(ctx, g.party, terms.each, terms.window+linger, "person")
-	if err == nil {
-		g.slips = max(g.slips, n)
-		n, err = t.take(ctx, g.all, terms.all, terms.window, "person")
-	}
+	err := t.unlessRight(ctx, mark, t.takePerson(ctx, g, terms))
 	switch {
 	case err == nil:
-		g.slips, g.wrong = max(g.slips, n), wrong
+		g.mark = mark
 		return nil
 	case errors.Is(err, gatehouse.ErrThrottled) && !known:
 		return &withheld{err}
 	}
+	return err
+}
+
+// takePerson takes one attempt off a party's share and off the whole.
+func (t *throttle) takePerson(ctx context.Context, g *guess, terms allowance) error {
+	n, err := t.take(ctx, g.party, terms.each, terms.window+linger, "person")
+	if err != nil {
+		return err
+	}
+	m, err := t.take(ctx, g.all, terms.all, terms.window, "person")
+	g.slips = max(g.slips, n, m)
 	return err
 }
 
@@ -200,7 +208,7 @@ func (t *throttle) take(ctx context.Context, key string, limit int, window time.
 // failed counts a wrong guess against its address, and remembers what failed.
 func (t *throttle) failed(ctx context.Context, g *guess) error {
 	_, _, err := t.counters.Hit(ctx, g.address, t.Window)
-	return errors.Join(err, t.remember(ctx, g.again), t.remember(ctx, g.wrong))
+	return errors.Join(err, t.remember(ctx, "wrong:", g.again), t.remember(ctx, "wrong:", g.mark))
 }
 
 // unanswered gives a name its allowance back: the directory said nothing. What

@@ -302,17 +302,70 @@ func TestAKnownBrowser(t *testing.T) {
 	})
 }
 
+// sampleMark is a good one, made with the key "key" in the morning of 21 November 2026.
+const sampleMark = "AeINZmi0_cH7uSIH--Fs3vEAAAGh_VV6gG8EqRud7eKXNg8iIbbULNtCRbIbQYsBNCF2rZ2U3bxrd8ZLhInm5E3Fi1VtLZMcAg"
+
 func FuzzReadDevice(f *testing.F) {
-	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	key := keyed("key")
-	good := key.newDevice("corp/alice", now)
-	for _, seed := range []string{good, keyed("other").newDevice("corp/alice", now), good[:len(good)-1], good + "A", "", "AAAA", strings.Repeat("A", len(good))} {
-		f.Add(seed)
-	}
-	f.Add(strings.Repeat("\n", len(good))) // which base64 overlooks
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	f.Add(sampleMark)
+	f.Add(sampleMark[1:])
+	f.Add(sampleMark + "A")
+	f.Add(keyed("another").newDevice("corp/alice", now))
+	f.Add(strings.Repeat("A", len(sampleMark)))
+	f.Add(strings.Repeat("\n", len(sampleMark))) // which base64 overlooks
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, ok := key.readDevice(text, now); ok != (text == good) {
-			t.Errorf("%q: accepted %v", text, ok)
+		d, ok := keyed("key").readDevice(text, now)
+		if ok != (text == sampleMark) || ok && d.person != keyed("key").owner("corp/alice") {
+			t.Errorf("%q: accepted %v, %+v", text, ok, d)
+		}
+	})
+}
+
+func TestTheSameAttemptManyTimesAtOnce(t *testing.T) {
+	tests := []struct {
+		name, username, password string
+		in, binds                int
+	}{
+		{"the right password signs all in, however few guesses there are", "alice", "right", 20, 20},
+		{"a wrong one is sent once", "alice", "wrong", 0, 1},
+		{"nobody's is not throttled either", "nobody", "right", 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			b.throttle.Failures = 1
+			var in, paused atomic.Int64
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					_, err := b.SignIn(t.Context(), attempt(tt.username, tt.password))
+					if throttled(err) {
+						paused.Add(1)
+					} else if err == nil {
+						in.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			if int(in.Load()) != tt.in || w.binds != tt.binds || paused.Load() != 0 || len(b.throttle.turns.lines) != 0 {
+				t.Errorf("%d signed in, %d throttled, %d binds, %d lines left", in.Load(), paused.Load(), w.binds, len(b.throttle.turns.lines))
+			}
+		})
+	}
+	t.Run("who does not get a turn in time is told so", func(t *testing.T) {
+		_, b := newWorld(t)
+		leave, err := b.throttle.turns.enter(t.Context(), "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.throttle.turns.enter(ctx, "key"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		leave()
+		if len(b.throttle.turns.lines) != 0 {
+			t.Error("a line is left over")
 		}
 	})
 }
@@ -400,13 +453,34 @@ func TestAPasswordThatJustFailed(t *testing.T) {
 			}
 		}
 	})
-	t.Run("that was right for an account with an obstacle may be typed again", func(t *testing.T) {
+	t.Run("but was right, for an account with an obstacle, is no guess", func(t *testing.T) {
 		w, b := newWorld(t)
-		w.dirErr = gatehouse.ErrPasswordExpired
-		for range 3 {
+		b.throttle.Failures = 1
+		w.barred = gatehouse.ErrPasswordExpired
+		for range 5 {
 			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrPasswordExpired) {
 				t.Fatal(err)
 			}
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "wrong")); !throttled(err) {
+			t.Errorf("another one: %v", err)
+		}
+		w.barred = nil
+		if _, err := b.ChangePassword(t.Context(), change("alice", "right", "a new one")); err != nil {
+			t.Errorf("the change that is owed: %v", err)
+		}
+	})
+	t.Run("is not sent on because it was right before", func(t *testing.T) {
+		w, b := newWorld(t)
+		b.throttle.Failures = 1
+		w.barred = gatehouse.ErrPasswordExpired
+		_, _ = b.SignIn(t.Context(), attempt("alice", "right"))
+		w.password = "changed elsewhere"
+		for range 5 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", "right"))
+		}
+		if w.binds != 2 {
+			t.Errorf("%d binds", w.binds)
 		}
 	})
 	t.Run("is kept as a mark that does not tell it", func(t *testing.T) {
@@ -433,10 +507,11 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 		before int // guesses
 		each   func(i int) Attempt
 		reason string
+		named  bool
 	}{
-		{"a name whose allowance is spent", 3, func(i int) Attempt { return attempt("alice", fmt.Sprint(i)) }, "throttled"},
-		{"a password sent again and again", 0, func(int) Attempt { return attempt("alice", "wrong 0") }, "repeated"},
-		{"an address whose allowance is spent", 3, func(i int) Attempt { return attempt(fmt.Sprint("name", i), "x") }, "throttled"},
+		{"a name whose allowance is spent", 3, func(i int) Attempt { return attempt("alice", fmt.Sprint(i)) }, "throttled", true},
+		{"a password sent again and again", 0, func(int) Attempt { return attempt("alice", "wrong 0") }, "repeated", true},
+		{"an address whose allowance is spent", 3, func(i int) Attempt { return attempt(fmt.Sprint("name", i), "x") }, "throttled", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -452,7 +527,7 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 			var stands int
 			var counts []int
 			for _, e := range w.events {
-				if e.Kind != gatehouse.EventSignInRefused || e.Reason != tt.reason || e.IP == "" {
+				if e.Kind != gatehouse.EventSignInRefused || e.Reason != tt.reason || e.IP == "" || (e.Username == "alice") != tt.named {
 					t.Errorf("event %+v", e)
 				}
 				stands += max(e.Count, 1)

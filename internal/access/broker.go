@@ -80,7 +80,7 @@ func New(d Deps) *Broker {
 	}
 	return &Broker{d: d, throttle: throttle{
 		Throttle: d.Throttle, counters: d.Counters, learnt: d.Learnt, keyed: d.Secret,
-		limits: &limits{said: map[string]lockout{}}, now: d.Now, log: d.Log,
+		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, now: d.Now, log: d.Log,
 	}}
 }
 

@@ -24,6 +24,7 @@ type world struct {
 	password string
 	dirErr   error // what the directory answers instead
 	findErr  error // likewise, to Identify
+	barred   error // what it answers to the right password
 	lookups  int
 	binds    int
 	events   []gatehouse.Event
@@ -59,6 +60,9 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	w.mu.Unlock()
 	if string(password) != w.password {
 		return gatehouse.User{}, gatehouse.ErrInvalidCredentials
+	}
+	if w.barred != nil {
+		return gatehouse.User{}, w.barred
 	}
 	u.ReadAt = w.now
 	return u, nil

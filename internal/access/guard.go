@@ -15,11 +15,17 @@ type trial func(dir Directory, admit func(found gatehouse.User) error) error
 // address: whatever a password can be tried on uses up the same guesses.
 func (b *Broker) guarded(ctx context.Context, c claim, event *gatehouse.Event, try trial) error {
 	among := claimants(b.d.Directories, c.username)
+	leave, err := b.throttle.turns.enter(ctx, b.throttle.keyed.mac("turn", spelling(c.username, among), string(c.password)))
+	if err != nil {
+		return fmt.Errorf("waiting for the same sign-in: %w", err)
+	}
+	defer leave()
 	guess := b.throttle.guess(ctx, c, among)
 	if err := b.throttle.admit(ctx, guess); err != nil {
+		b.throttle.recall(ctx, guess, event)
 		return err
 	}
-	err := b.atHome(ctx, among, c.username, guess, event, try)
+	err = b.atHome(ctx, among, c.username, guess, event, try)
 	switch {
 	case err == nil:
 		return b.throttle.proved(ctx, guess)
@@ -28,7 +34,11 @@ func (b *Broker) guarded(ctx context.Context, c claim, event *gatehouse.Event, t
 	case isRepeated(err):
 		return err
 	case errors.Is(err, gatehouse.ErrInvalidCredentials):
+		b.throttle.note(ctx, guess, *event)
 		return errors.Join(err, b.throttle.failed(ctx, guess))
+	case confirmed(err):
+		b.throttle.note(ctx, guess, *event)
+		return errors.Join(err, b.throttle.right(ctx, guess))
 	case errors.Is(err, gatehouse.ErrUnavailable):
 		return errors.Join(err, b.throttle.unanswered(ctx, guess))
 	}

@@ -131,17 +131,20 @@ func TestGuessesStayBelowTheDirectorysLockOut(t *testing.T) {
 
 func TestLockOutRulesAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := says(0, 0, errors.New("not yet"))
-		w, b, dir := withLockout(t, func(ctx context.Context) (int, time.Duration, error) { return now(ctx) })
+		var now atomic.Value
+		now.Store(says(0, 0, errors.New("not yet")))
+		w, b, dir := withLockout(t, func(ctx context.Context) (int, time.Duration, error) {
+			return now.Load().(func(context.Context) (int, time.Duration, error))(ctx)
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		b.KeepLimits(ctx)
-		now = says(3, 2*time.Hour, nil)
+		now.Store(says(3, 2*time.Hour, nil))
 		time.Sleep(limitsSoon)
 		synctest.Wait()
 		if got := b.throttle.limits.in(b.throttle.Throttle, "corp"); got != (allowance{2, 1, 2 * time.Hour}) {
 			t.Errorf("after a failure: %+v", got)
 		}
-		now = says(10, time.Hour, nil)
+		now.Store(says(10, time.Hour, nil))
 		time.Sleep(limitsEvery)
 		synctest.Wait()
 		if got := b.throttle.limits.in(b.throttle.Throttle, "corp"); got != (allowance{4, 3, time.Hour}) || w.learnt["lockout:corp"] != "10 1h0m0s" {

@@ -2,7 +2,9 @@ package access
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 
 	"gatehouse"
 )
@@ -49,4 +51,32 @@ func (t *throttle) due(ctx context.Context, cause error) (stands int, due bool) 
 		return 0, true
 	}
 	return n / 2, n&(n-1) == 0
+}
+
+// whom is who was found by a name.
+type whom struct{ Person, Username, Directory, DN string }
+
+// note keeps whom a name that failed was found to mean, so that the record
+// can tell of whom the attempts are that are refused without asking.
+func (t *throttle) note(ctx context.Context, g *guess, e gatehouse.Event) {
+	if e.Person == "" {
+		return
+	}
+	text, err := json.Marshal(whom{e.Person, e.Username, e.Directory, e.DN})
+	if err == nil {
+		err = t.learnt.Learn(ctx, "whom:"+g.nameEra, string(text), t.now().Add(g.terms.window))
+	}
+	if err != nil {
+		t.log.WarnContext(ctx, "later refusals will not name the person", slog.String("user", e.Username), slog.Any("err", err))
+	}
+}
+
+// recall puts that person into an event.
+func (t *throttle) recall(ctx context.Context, g *guess, e *gatehouse.Event) {
+	var w whom
+	text, err := t.learnt.Learnt(ctx, "whom:"+g.nameEra)
+	if err != nil || json.Unmarshal([]byte(text), &w) != nil {
+		return
+	}
+	e.Person, e.Username, e.Directory, e.DN = w.Person, w.Username, w.Directory, w.DN
 }

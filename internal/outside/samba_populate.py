@@ -128,7 +128,7 @@ def clash():
 
 def groups():
     alice = person("alice", displayName="Alice Ng", mail="alice@%s" % realm, department="Über Payments",
-                   otherTelephone=["1", "2"], jpegPhoto=b"\xff\xd8\xff\x00")
+                   employeeNumber="4711", otherTelephone=["1", "2"], jpegPhoto=b"\xff\xd8\xff\x00")
     bob = person("bob")
     team = group("team", alice)
     dept = group("dept", team)
