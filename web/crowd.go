@@ -2,11 +2,13 @@ package web
 
 import (
 	"container/list"
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // addressShare is what part of all connections one address may have.
@@ -28,10 +30,11 @@ type crowd struct {
 	mu      sync.Mutex
 	room    *sync.Cond     // there may be room again
 	open    map[string]int // by address
-	all     int
+	guests  map[*guest]struct{}
 	idle    *list.List // of *guest, the longest idle first
 	wanting bool       // somebody waits for room
 	closed  bool
+	late    []net.Conn // that came while the listener was being closed
 }
 
 // guest is one connection.
@@ -39,12 +42,14 @@ type guest struct {
 	net.Conn
 	crowd *crowd
 	from  string
+	since time.Time
+	spoke bool          // a request has begun
 	idle  *list.Element // among crowd.idle
 	gone  bool
 }
 
 func newCrowd(l net.Listener, most int, isProxy func(netip.Addr) bool) *crowd {
-	c := &crowd{Listener: l, most: most, isProxy: isProxy, open: map[string]int{}, idle: list.New()}
+	c := &crowd{Listener: l, most: most, isProxy: isProxy, open: map[string]int{}, guests: map[*guest]struct{}{}, idle: list.New()}
 	c.room = sync.NewCond(&c.mu)
 	return c
 }
@@ -52,12 +57,12 @@ func newCrowd(l net.Listener, most int, isProxy func(netip.Addr) bool) *crowd {
 // Accept implements net.Listener.
 func (c *crowd) Accept() (net.Conn, error) {
 	for {
-		if err := c.await(); err != nil {
-			return nil, err
-		}
+		c.await()
 		conn, err := c.Listener.Accept()
 		if err != nil {
-			return nil, err
+			if conn = c.latecomer(); conn == nil {
+				return nil, err
+			}
 		}
 		if g := c.admit(conn); g != nil {
 			return g, nil
@@ -66,11 +71,11 @@ func (c *crowd) Accept() (net.Conn, error) {
 	}
 }
 
-// await waits until there is room for one more.
-func (c *crowd) await() error {
+// await waits until there is room for one more, or the end.
+func (c *crowd) await() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.all >= c.most && !c.closed {
+	for len(c.guests) >= c.most && !c.closed {
 		if c.evict("") {
 			continue
 		}
@@ -78,17 +83,25 @@ func (c *crowd) await() error {
 		c.room.Wait()
 	}
 	c.wanting = false
-	if c.closed {
-		return net.ErrClosed
+}
+
+// latecomer is a connection that came at the very end, if there is one.
+func (c *crowd) latecomer() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.late) == 0 {
+		return nil
 	}
-	return nil
+	conn := c.late[0]
+	c.late = c.late[1:]
+	return conn
 }
 
 // admit counts conn in; nil when its address has too many, none of them idle.
 func (c *crowd) admit(conn net.Conn) *guest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := &guest{Conn: conn, crowd: c}
+	g := &guest{Conn: conn, crowd: c, since: time.Now()}
 	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !c.isProxy(addr.Addr().Unmap()) {
 		g.from = clientOf(addr.Addr().Unmap().WithZone("").String())
 		if c.open[g.from] >= max(1, c.most/addressShare) && !c.evict(g.from) {
@@ -96,7 +109,7 @@ func (c *crowd) admit(conn net.Conn) *guest {
 		}
 		c.open[g.from]++
 	}
-	c.all++
+	c.guests[g] = struct{}{}
 	return g
 }
 
@@ -120,7 +133,7 @@ func (c *crowd) forget(g *guest) {
 	}
 	g.gone = true
 	c.busy(g)
-	c.all--
+	delete(c.guests, g)
 	if g.from != "" {
 		if c.open[g.from]--; c.open[g.from] == 0 {
 			delete(c.open, g.from)
@@ -149,6 +162,7 @@ func (c *crowd) note(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy(g)
+	g.spoke = g.spoke || state == http.StateActive
 	if state != http.StateIdle || g.gone {
 		return
 	}
@@ -158,13 +172,53 @@ func (c *crowd) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. Whoever the kernel has connected already is
+// still let in: it would be cut off otherwise, request and all.
 func (c *crowd) Close() error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
 	c.closed = true
+	c.late = waiting(c.Listener)
 	c.room.Broadcast()
-	c.mu.Unlock()
 	return c.Listener.Close()
+}
+
+// silence is how long, at the end, a connection that has just been made may
+// take to say what it wants.
+const silence = time.Second
+
+// finish closes the listener, and waits until every request that has come was
+// answered, or ctx ends. http.Server.Shutdown drops a request that it reads
+// after it was called, so that it must not be called before.
+func (c *crowd) finish(ctx context.Context) {
+	_ = c.Close() // Serve then returns
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !c.quiet() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// quiet reports whether nobody is being answered or about to ask.
+func (c *crowd) quiet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.late) > 0 {
+		return false
+	}
+	for g := range c.guests {
+		if g.idle == nil && (g.spoke || time.Since(g.since) < silence) {
+			return false
+		}
+	}
+	return true
 }
 
 // Close implements net.Conn.

@@ -4,6 +4,8 @@ package web
 
 import (
 	"math"
+	"net"
+	"os"
 	"syscall"
 )
 
@@ -15,4 +17,37 @@ func mostFiles() int {
 		return 0
 	}
 	return int(l.Cur)
+}
+
+// waiting takes every connection that the kernel holds ready for l. It does
+// not wait for any.
+func waiting(l net.Listener) []net.Conn {
+	t, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var conns []net.Conn
+	_ = raw.Control(func(fd uintptr) {
+		for {
+			syscall.ForkLock.RLock()
+			nfd, _, err := syscall.Accept(int(fd)) // the listener does not block, being Go's
+			if err == nil {
+				syscall.CloseOnExec(nfd)
+			}
+			syscall.ForkLock.RUnlock()
+			if err != nil {
+				return
+			}
+			f := os.NewFile(uintptr(nfd), "connection")
+			if c, err := net.FileConn(f); err == nil {
+				conns = append(conns, c)
+			}
+			_ = f.Close() // FileConn has a descriptor of its own
+		}
+	})
+	return conns
 }

@@ -40,7 +40,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: mostStreams}
 	c := newCrowd(ln, s.room(), s.isProxy)
 	srv.ConnState = c.note
-	return run(ctx, srv, c, func() time.Duration { s.drain(); return *s.acting().cfg.DrainDelay })
+	return run(ctx, srv, c, func(drain context.Context) {
+		s.drain()
+		linger(drain, *s.acting().cfg.DrainDelay)
+		c.finish(drain)
+	})
 }
 
 // ServeAdmin answers h on the operator's address until ctx ends, and as long
@@ -48,7 +52,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) ServeAdmin(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := newHTTPServer(h, s.log)
 	srv.WriteTimeout = 5 * time.Minute // profiles take as long as they are asked to
-	return run(ctx, srv, ln, func() time.Duration { return *s.acting().cfg.DrainDelay })
+	return run(ctx, srv, ln, func(drain context.Context) { linger(drain, *s.acting().cfg.DrainDelay) })
+}
+
+func linger(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
@@ -56,8 +67,9 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerLimit, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
-// run serves until ctx ends, then drains: ending says how long all goes on first.
-func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func() time.Duration) error {
+// run serves until ctx ends, then drains: ending is what comes before the last
+// connections are closed.
+func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func(context.Context)) error {
 	failed := make(chan error, 1)
 	go func() {
 		if srv.TLSConfig != nil {
@@ -73,11 +85,7 @@ func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func() t
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
-	case <-time.After(ending()):
-	}
+	ending(drain)
 	if err := srv.Shutdown(drain); err != nil {
 		return errors.Join(fmt.Errorf("drain %s: %w", ln.Addr(), err), srv.Close())
 	}
