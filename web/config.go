@@ -65,19 +65,21 @@ type Limits struct {
 	// longest is closed for each that comes; where none idles, new ones wait
 	// in the kernel. A quarter of them may be one address's, trusted proxies
 	// aside. Lowered by itself where the process may not have as many files
-	// open. Default: 2048.
+	// open. Default: 1024.
 	Connections int `yaml:"connections"`
 
 	// Requests that are under way at a time, of which HTTP/2 lets one
 	// connection have several; more are refused at once. Assets and health are
-	// not counted. Default: 2048.
+	// not counted. Default: 1024.
 	Requests int `yaml:"requests"`
 
-	// SignIns that run at a time. Default: 128.
+	// SignIns that run at a time. A directory answers no faster when more of
+	// them ask it, but when they are too many each waits for all the others,
+	// until none is answered in time. Default: 32.
 	SignIns int `yaml:"sign_ins"`
 
 	// SignInsPerAddress is how many of them are one client address's, IPv6 by
-	// /64. Default: 32.
+	// /64. Default: 16.
 	SignInsPerAddress int `yaml:"sign_ins_per_address"`
 
 	// SignInsWaiting is how many wait for a turn, each up to five seconds; a
@@ -87,10 +89,10 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	l.Connections = cmp.Or(l.Connections, 2048)
-	l.Requests = cmp.Or(l.Requests, 2048)
-	l.SignIns = cmp.Or(l.SignIns, 128)
-	l.SignInsPerAddress = cmp.Or(l.SignInsPerAddress, 32)
+	l.Connections = cmp.Or(l.Connections, 1024)
+	l.Requests = cmp.Or(l.Requests, 1024)
+	l.SignIns = cmp.Or(l.SignIns, 32)
+	l.SignInsPerAddress = cmp.Or(l.SignInsPerAddress, 16)
 	l.SignInsWaiting = cmp.Or(l.SignInsWaiting, 512)
 }
 

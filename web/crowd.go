@@ -18,10 +18,14 @@ const addressShare = 4
 // connections could otherwise take every file that the process may open.
 const spareFiles = 128
 
+// silence is how long a connection that has just been made may take to say
+// what it wants, where others wait for its place or for the end.
+const silence = time.Second
+
 // crowd is a listener that bounds how many connections are open. At the limit
-// the one that has idled longest makes room; where none idles, new ones wait
-// in the kernel's queue until one does, or ends: that costs us no memory, and
-// every request has an end.
+// the one that has idled longest, or said nothing yet, makes room; where there
+// is none, new ones wait in the kernel's queue until there is, or one ends:
+// that costs us no memory, and every request has an end.
 type crowd struct {
 	net.Listener
 	most    int
@@ -31,7 +35,7 @@ type crowd struct {
 	room    *sync.Cond     // there may be room again
 	open    map[string]int // by address
 	guests  map[*guest]struct{}
-	idle    *list.List // of *guest, the longest idle first
+	idle    *list.List // of *guest: those without a request, the longest idle first
 	wanting bool       // somebody waits for room
 	closed  bool
 	late    []net.Conn // that came while the listener was being closed
@@ -80,7 +84,9 @@ func (c *crowd) await() {
 			continue
 		}
 		c.wanting = true
+		soon := time.AfterFunc(silence/10, c.room.Broadcast) // somebody may have been silent for long enough
 		c.room.Wait()
+		soon.Stop()
 	}
 	c.wanting = false
 }
@@ -110,20 +116,35 @@ func (c *crowd) admit(conn net.Conn) *guest {
 		c.open[g.from]++
 	}
 	c.guests[g] = struct{}{}
+	g.idle = c.idle.PushBack(g)
 	return g
 }
 
+// crowded reports whether room is running out: then connections are not kept
+// for a next request, and so need not be closed at a moment when it comes.
+func (c *crowd) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.guests) > c.most/4*3
+}
+
 // evict closes the connection that has idled longest, among all or among
-// those from one address. The lock is held.
+// those from one address; one that was just made has its moment. The lock is
+// held.
 func (c *crowd) evict(from string) bool {
 	for e := c.idle.Front(); e != nil; e = e.Next() {
-		if g := e.Value.(*guest); from == "" || g.from == from {
+		if g := e.Value.(*guest); (from == "" || g.from == from) && g.wantsNothing() {
 			c.forget(g)
 			_ = g.Conn.Close()
 			return true
 		}
 	}
 	return false
+}
+
+// wantsNothing reports whether g may be closed for others' sake. The lock is held.
+func (g *guest) wantsNothing() bool {
+	return g.idle != nil && (g.spoke || time.Since(g.since) >= silence)
 }
 
 // forget counts g out. The lock is held.
@@ -156,7 +177,7 @@ func (c *crowd) note(conn net.Conn, state http.ConnState) {
 		conn = t.NetConn() // below TLS
 	}
 	g, ok := conn.(*guest)
-	if !ok {
+	if !ok || state == http.StateNew {
 		return
 	}
 	c.mu.Lock()
@@ -186,10 +207,6 @@ func (c *crowd) Close() error {
 	return c.Listener.Close()
 }
 
-// silence is how long, at the end, a connection that has just been made may
-// take to say what it wants.
-const silence = time.Second
-
 // finish closes the listener, and waits until every request that has come was
 // answered, or ctx ends. http.Server.Shutdown drops a request that it reads
 // after it was called, so that it must not be called before.
@@ -214,7 +231,7 @@ func (c *crowd) quiet() bool {
 		return false
 	}
 	for g := range c.guests {
-		if g.idle == nil && (g.spoke || time.Since(g.since) < silence) {
+		if !g.wantsNothing() {
 			return false
 		}
 	}

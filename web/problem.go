@@ -153,6 +153,9 @@ func problemFor(err error, now time.Time) problem {
 		refusal   *gatehouse.Refusal
 		password  *gatehouse.PasswordRefused
 	)
+	if p.Status == http.StatusServiceUnavailable && p.Retry == 0 {
+		p.Retry = 30 * time.Second // programs that know the header come back later
+	}
 	switch {
 	case errors.As(err, &throttled):
 		// A minute too much is better than "try again" a second too early.

@@ -33,12 +33,12 @@ const (
 // flight has the rest of 24 seconds to finish. It speaks TLS when the
 // configuration names a certificate. It returns nil when all ended well.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	srv := newHTTPServer(http.HandlerFunc(s.answer), s.log)
+	c := newCrowd(ln, s.room(), s.isProxy)
+	srv := newHTTPServer(s.answering(c), s.log)
 	if s.cert != nil {
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
 	}
 	srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: mostStreams}
-	c := newCrowd(ln, s.room(), s.isProxy)
 	srv.ConnState = c.note
 	return run(ctx, srv, c, func(drain context.Context) {
 		s.drain()

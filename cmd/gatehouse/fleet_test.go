@@ -43,6 +43,7 @@ type fleet struct {
 type replica struct {
 	config, address, admin string
 	program                string // the test's own gatehouse, unless a test says otherwise
+	files                  int    // that it may have open; 0: as many as we
 
 	log   *lines
 	cmd   *exec.Cmd
@@ -140,6 +141,9 @@ func (r *replica) launch(t testing.TB) {
 	t.Helper()
 	r.log, r.ended = &lines{}, make(chan struct{})
 	r.cmd = exec.Command(r.program, "serve", "--config", r.config)
+	if r.files > 0 {
+		r.cmd = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" serve --config "$1"`, r.files), r.program, r.config)
+	}
 	r.cmd.Stderr = r.log
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
