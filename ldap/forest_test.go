@@ -1,7 +1,9 @@
 package ldap_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +67,7 @@ func (f demoForest) config() ldap.Config {
 			"corp.example.com":      {URLs: []string{f.corp.URL()}, NetBIOS: "CORP"},
 			"Emea.corp.example.com": {URLs: []string{f.emea.URL()}, NetBIOS: "EMEA"},
 		},
-		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 2 * time.Second,
+		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 10 * time.Second,
 	}
 }
 
@@ -92,6 +94,7 @@ func startForest(t *testing.T) demoForest {
 		forestPerson(emeaDN, "mover", "mover@emea.corp.example.com", append(tokens(staff), "entryUUID", "0f1e2d3c-4b5a-4978-8a6b-5c4d3e2f1a0b")...),
 	}
 	ghost := forestPerson(emeaDN, "ghost", "ghost@emea.corp.example.com")
+	islander := forestPerson("dc=apac,"+corpDN, "islander", "islander@apac.corp.example.com")
 	stranger := forestPerson("dc=partner,dc=com", "stranger", "stranger@partner.com")
 	serviceInEmea := service
 	serviceInEmea.DN = "cn=gatehouse," + emeaDN // as if its own domain answered for it
@@ -108,7 +111,7 @@ func startForest(t *testing.T) demoForest {
 		return s
 	}
 	return demoForest{
-		catalog: start(directory.Config{Suffix: "dc=com", GlobalCatalog: true, Entries: slices.Concat(inCorp, inEmea, []directory.Entry{ghost, stranger})}),
+		catalog: start(directory.Config{Suffix: "dc=com", GlobalCatalog: true, Entries: slices.Concat(inCorp, inEmea, []directory.Entry{ghost, islander, stranger})}),
 		corp:    start(directory.Config{Suffix: corpDN, Entries: inCorp}),
 		emea:    start(directory.Config{Suffix: emeaDN, Entries: append(inEmea, serviceInEmea)}),
 		ca:      ca.File(t),
@@ -165,6 +168,13 @@ func TestForestHome(t *testing.T) {
 		want := []string{"everywhere", "local", "staff", "team"}
 		if got := names(dora.Groups); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	})
+	t.Run("Find explains a way that leads through another domain", func(t *testing.T) {
+		u, err := d.Find(t.Context(), "bob")
+		i := slices.IndexFunc(u.Groups, func(g gatehouse.Group) bool { return g.Name == "local" })
+		if err != nil || i < 0 || !slices.Equal(u.Groups[i].Via, []string{"cn=team," + emeaDN, "cn=everywhere," + corpDN}) {
+			t.Errorf("%+v, %v", u.Groups, err)
 		}
 	})
 	t.Run("only groups below group_base_dn count, wherever the way leads", func(t *testing.T) {
@@ -231,6 +241,23 @@ func TestForestRefuses(t *testing.T) {
 			t.Errorf("the password was tried %d times on the catalogue", n)
 		}
 	})
+	t.Run("a domain that nobody listed, and DNS does not know", func(t *testing.T) {
+		c := f.config()
+		c.SetDefaults()
+		deaf := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no DNS here") }}
+		d, err := ldap.NewWithResolver(c, deaf, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		u, err := signIn(t, d, "islander")
+		if !errors.Is(err, gatehouse.ErrUnavailable) || u.ID != "" || !strings.Contains(err.Error(), "_ldap._tcp.apac.corp.example.com") {
+			t.Errorf("%+v, %v", u, err)
+		}
+		if _, err := signIn(t, d, "mallory"); err != nil {
+			t.Errorf("people of the listed domains: %v", err)
+		}
+	})
 	t.Run("people outside user_base_dn", func(t *testing.T) {
 		c := f.config()
 		c.UserBaseDN = emeaDN
@@ -260,7 +287,7 @@ func TestSambaForest(t *testing.T) {
 	listed := func(c *ldap.Config) {
 		c.URLs, c.Domain, c.BaseDN, c.Forest = nil, "", "", "corp.example.com"
 		c.BindDN = "gatehouse@corp.example.com"
-		c.GlobalCatalog = []string{"ldaps://" + s.Address}
+		c.GlobalCatalog, c.Timeout = []string{"ldaps://" + s.Address}, time.Minute
 		c.Domains = map[string]ldap.ForestDomain{"corp.example.com": {URLs: []string{s.LDAPS}, NetBIOS: outside.SambaDomain}}
 	}
 	for name, d := range map[string]*ldap.Directory{
@@ -276,6 +303,12 @@ func TestSambaForest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { sambaForest(t, d) })
 	}
+	t.Run("nothing but its name, and a domain that DNS leads to", func(t *testing.T) {
+		d := discovered(t, func(c *ldap.Config) { listed(c); c.GlobalCatalog, c.Domains = nil, nil })
+		if u, err := d.Authenticate(t.Context(), "alice@corp.example.com", adSecret, admitAll); err != nil || len(u.Groups) != 3 {
+			t.Errorf("%+v, %v", u, err)
+		}
+	})
 }
 
 func sambaForest(t *testing.T, d *ldap.Directory) {

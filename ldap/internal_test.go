@@ -433,3 +433,67 @@ func FuzzRangeOf(f *testing.F) {
 		}
 	})
 }
+
+func TestIndexed(t *testing.T) {
+	tests := []struct {
+		name   string
+		values []string
+		want   bool
+	}{
+		{"none at all", nil, false},
+		{"its own", []string{"objectClass eq", "uid eq"}, true},
+		{"among others, in another case", []string{"cn,UID,mail pres,EQ,sub"}, true},
+		{"of another kind", []string{"uid pres,sub"}, false},
+		{"of a longer name", []string{"uidNumber,xuid eq"}, false},
+		{"of the usual kinds", []string{"uid", "default pres,eq"}, true},
+		{"of the usual kinds, without equality", []string{"default sub", "uid"}, false},
+		{"nothing usual", []string{"uid"}, false},
+		{"an empty line", []string{"", " "}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := indexed(tt.values, "uid"); got != tt.want {
+				t.Errorf("%q: %v", tt.values, got)
+			}
+		})
+	}
+}
+
+func TestAsserted(t *testing.T) {
+	const filter = "(&(objectCategory=person)(groupType:1.2.840.113556.1.4.803:=8)(!(employeeType>=x))(|(sAMAccountName=%s)(memberUid=%u)(member:1.2.840.113556.1.4.1941:=%s)))"
+	if got := asserted(nameAssertion, filter); !slices.Equal(got, []string{"member", "memberuid", "samaccountname"}) {
+		t.Errorf("compared with names: %q", got)
+	}
+	if got := asserted(anyAssertion, filter); !slices.Equal(got, []string{"employeetype", "grouptype", "member", "memberuid", "objectcategory", "samaccountname"}) {
+		t.Errorf("looked at: %q", got)
+	}
+}
+
+// FuzzIndexed: only an index that names the attribute and equality counts.
+func FuzzIndexed(f *testing.F) {
+	for _, s := range []string{"uid eq", "uid,mail pres,eq", "default eq\nuid", "uid", "", ", ,", "uid  eq  sub"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		lower := strings.ToLower(lines)
+		if indexed(strings.Split(lines, "\n"), "uid") && !(strings.Contains(lower, "uid") && strings.Contains(lower, "eq")) {
+			t.Errorf("%q has no such index", lines)
+		}
+	})
+}
+
+func TestValuesThatAreNoTextAreBase64(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"text", "Köln", "Köln"},
+		{"text of two lines", "Am Ring 1\r\n50667 Köln", "Am Ring 1\r\n50667 Köln"},
+		{"not UTF-8", "\xff\xfe", "//4="},
+		{"UTF-8 by chance", "\x01\x05\x00\x00", "AQUAAA=="},
+		{"a control character beyond ASCII", "a\u0085b", "YcKFYg=="},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := texts([][]byte{[]byte(tc.value)}); len(got) != 1 || got[0] != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -78,11 +78,10 @@ func stricter(n int, over time.Duration, m int, within time.Duration) (int, time
 // domainPolicies are the domain's own entry and those of fine-grained
 // policies.
 func (d *Directory) domainPolicies(ctx context.Context) ([]*goldap.Entry, error) {
-	root, err := d.search(ctx, query{scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"defaultNamingContext"}, most: 1})
-	if err != nil || len(root) != 1 {
-		return nil, fmt.Errorf("reading the server's naming contexts: %w", err)
+	domain, err := d.namingContext(ctx)
+	if err != nil {
+		return nil, err
 	}
-	domain := root[0].GetEqualFoldAttributeValue("defaultNamingContext")
 	attributes := []string{"lockoutThreshold", "lockOutObservationWindow", "msDS-LockoutThreshold", "msDS-LockoutObservationWindow"}
 	entries, err := d.search(ctx, query{base: domain, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: attributes, most: 1})
 	if err != nil {
@@ -94,6 +93,15 @@ func (d *Directory) domainPolicies(ctx context.Context) ([]*goldap.Entry, error)
 		return entries, nil
 	}
 	return append(entries, fine...), err
+}
+
+// namingContext is the DN of the domain whose controllers these are.
+func (d *Directory) namingContext(ctx context.Context) (string, error) {
+	root, err := d.search(ctx, query{scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"defaultNamingContext"}, most: 1})
+	if err != nil || len(root) != 1 {
+		return "", fmt.Errorf("reading the server's naming contexts: %w", err)
+	}
+	return root[0].GetEqualFoldAttributeValue("defaultNamingContext"), nil
 }
 
 // domainLimit reads a rule of Active Directory, whose times are negative

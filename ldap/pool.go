@@ -306,6 +306,17 @@ type serviceAccount struct {
 
 	backOff time.Duration
 	until   time.Time
+	expires time.Time // when its password does, as the server warned last; zero: it did not
+}
+
+// expiry is when the account's password expires, where the server has warned
+// of it.
+func (a *serviceAccount) expiry(ctx context.Context) time.Time {
+	if acquire(ctx, a.one) != nil {
+		return time.Time{}
+	}
+	defer func() { <-a.one }()
+	return a.expires
 }
 
 // bind binds c as the service account. After a refusal it fails without
@@ -321,7 +332,12 @@ func (a *serviceAccount) bind(ctx context.Context, p *pool, c *conn) error {
 	if now := p.now(); now.Before(a.until) {
 		return fmt.Errorf("%w (not tried again before %s, or a reload)", errServiceRefused, a.until.UTC().Format(time.RFC3339))
 	}
-	_, err := c.bind(ctx, p.cfg.BindDN, string(p.cfg.BindPassword))
+	result, err := c.bind(ctx, p.cfg.BindDN, string(p.cfg.BindPassword))
+	a.expires = warnedExpiry(result, p.now())
+	if err == nil && policyError(result) == policyChangeAfterReset {
+		// OpenLDAP accepts the bind, and refuses whatever comes next.
+		return fmt.Errorf("%w: its password was reset, and must be changed first", errServiceRefused)
+	}
 	if code, ok := resultCode(err); !ok || code != goldap.LDAPResultInvalidCredentials {
 		a.backOff = 0
 		if err != nil {

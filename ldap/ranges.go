@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,9 @@ const maxValues = 20000
 // part by part (MS-ADTS §3.1.1.3.1.3.3). A part must never be taken for the
 // whole: it is an error, or, where a part will do, what there is.
 func (c *conn) complete(e *goldap.Entry, partWillDo bool) error {
+	if !slices.ContainsFunc(e.Attributes, func(a *goldap.EntryAttribute) bool { return strings.IndexByte(a.Name, ';') >= 0 }) {
+		return nil // as nearly always
+	}
 	var kept []*goldap.EntryAttribute
 	whole := map[string]bool{}
 	for _, a := range e.Attributes {

@@ -114,6 +114,10 @@ type Portal struct {
 
 	// Notice is a line on the sign-in page and the portal. Default: none.
 	Notice string `yaml:"notice"`
+
+	// PasswordNotice is how long before a password expires the portal says so,
+	// where the directory tells. Default: 336h, two weeks.
+	PasswordNotice time.Duration `yaml:"password_notice"`
 }
 
 // SetDefaults fills in what was left out.
@@ -128,6 +132,7 @@ func (c *Config) SetDefaults() {
 	c.Session.Max = cmp.Or(c.Session.Max, 12*time.Hour)
 	c.Session.CLI = cmp.Or(c.Session.CLI, 12*time.Hour)
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
+	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
 	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
 }
 
@@ -162,6 +167,7 @@ func (c Config) Validate() []gatehouse.Fault {
 	add("session.idle", faultInLimit(c.Session.Idle, 24*time.Hour))
 	add("session.max", faultInLimit(c.Session.Max, 7*24*time.Hour))
 	add("session.cli", faultInLimit(c.Session.CLI, 90*24*time.Hour))
+	add("portal.password_notice", faultInLimit(c.Portal.PasswordNotice, 90*24*time.Hour))
 	if c.Session.Idle > c.Session.Max {
 		add("session.idle", "is longer than session.max: nobody could ever be idle that long")
 	}

@@ -85,7 +85,7 @@ func TestAMarkOpensNothing(t *testing.T) {
 func TestTheSignInPageSaysHowANameTellsItsDirectory(t *testing.T) {
 	h := newHouse(t, func(_ *Config, d *Deps) { d.NameForms = []string{"bob@corp.example.com", `LAB\bob`} })
 	page := wantStatus(t, h.get("/login", ""), 200)
-	wantContains(t, page, "<bdi>bob@corp.example.com</bdi>, <bdi>LAB\\bob</bdi>.", `aria-describedby="forms"`)
+	wantContains(t, page, "Or in full, such as <bdi>bob@corp.example.com</bdi> or <bdi>LAB\\bob</bdi>.", `aria-describedby="forms"`)
 	h.broker.signInErr = gatehouse.ErrInvalidCredentials
 	wantContains(t, wantStatus(t, h.post("/login", "", credentials("bob", "x")), 401), "<bdi>bob@corp.example.com</bdi>", `aria-describedby="refusal forms"`)
 	wantLacks(t, wantStatus(t, newHouse(t).get("/login", ""), 200), "directory", "forms")

@@ -88,7 +88,7 @@ func TestSeveralDirectories(t *testing.T) {
 		return p.browser(t, 0).post("/login", "username", username, "password", password)
 	}
 
-	p.browser(t, 0).get("/login").want(t, 200, "where the name alone is not enough: bob@corp.example.com , bob@lab.example.net .")
+	p.browser(t, 0).get("/login").want(t, 200, "Or in full, such as bob@corp.example.com or bob@lab.example.net .")
 	for _, tt := range []struct{ name, username, password, directory string }{
 		{"a suffix names the directory", "ann@corp.example.com", "correct horse", "corp"},
 		{"either of them", "ann@lab.example.net", "another horse", "lab"},

@@ -51,7 +51,7 @@ func (g guessing) run(t *testing.T) {
 	t.Helper()
 	var all sync.WaitGroup
 	next := make(chan int)
-	for range 96 {
+	for range 48 {
 		all.Go(func() {
 			for i := range next {
 				b := newBrowser(t, "https://aws.corp.example.com", g.ways[i%len(g.ways)]())
@@ -143,7 +143,7 @@ func TestAThousandGuessesCostOpenLDAPTwoBindsAndThePersonNothing(t *testing.T) {
 }
 
 func TestGuessesCostActiveDirectoryTwoBindsAndThePersonNothing(t *testing.T) {
-	d := startDomain(t)
+	d := startPeople(t)
 	dn := "CN=racer,OU=People," + outside.SambaBaseDN
 	read := reader(t, d.LDAPS, outside.SambaServiceDN, outside.SambaServicePassword, d.CA)
 	way := func(replica int) func() *http.Transport {

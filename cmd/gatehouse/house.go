@@ -160,8 +160,15 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 
 // source is a directory as the rules of access see it.
 func source(d *ldap.Directory, dc ldap.Config) access.Source {
-	return access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	s := access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	if dc.Forest != "" {
+		s.Suffixes = append(s.Suffixes, "."+dc.Forest) // whose domains need not be listed
+	}
+	return s
 }
+
+// mostForms is how many examples of names the sign-in page has room for.
+const mostForms = 3
 
 // nameForms are examples of names that say which directory they are in, where
 // there are several to say it of.
@@ -171,13 +178,13 @@ func nameForms(sources []access.Source) []string {
 	}
 	var forms []string
 	for _, s := range sources {
-		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Contains(its, ".") }); i >= 0 {
+		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Index(its, ".") > 0 }); i >= 0 {
 			forms = append(forms, "bob@"+s.Suffixes[i])
 		} else if len(s.Suffixes) > 0 {
 			forms = append(forms, strings.ToUpper(s.Suffixes[0])+`\bob`)
 		}
 	}
-	return forms
+	return forms[:min(len(forms), mostForms)]
 }
 
 // openTickets reads the keytab; nil where none is configured.

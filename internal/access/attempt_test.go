@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gatehouse"
 )
@@ -205,6 +209,23 @@ func TestStrangersDoNotKeepAPersonOut(t *testing.T) {
 	}
 }
 
+// nameKey is the rest of the one name's counter, for strangers.
+func nameKey(w *world) string {
+	for key := range w.counts {
+		if rest, ok := strings.CutPrefix(key, "name:"); ok && strings.HasSuffix(rest, ":strangers") {
+			return rest
+		}
+	}
+	return ""
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func TestAKnownBrowser(t *testing.T) {
 	t.Run("and strangers together stay within the person's allowance", func(t *testing.T) {
 		w, b := newWorld(t)
@@ -268,17 +289,18 @@ func TestAKnownBrowser(t *testing.T) {
 	})
 	t.Run("keeps its share however strangers time their guesses", func(t *testing.T) {
 		w, b := newWorld(t)
-		mark := b.Device(w.people["alice"].Key())
-		began := w.now
-		for i := 0; w.now.Before(began.Add(5 * time.Hour)); i++ {
+		person := w.people["alice"].Key()
+		mark := b.Device(person)
+		for i := range 50 {
 			a := attempt("alice", fmt.Sprint("wrong ", i))
-			a.IP = fmt.Sprintf("198.51.%d.%d", i/250%250, i%250)
+			a.IP = fmt.Sprintf("198.51.100.%d", i)
 			_, _ = b.SignIn(t.Context(), a)
-			if w.now = w.now.Add(300 * time.Millisecond); i%97 != 0 {
-				continue
+			if n := w.count("person:" + person); n > 3 {
+				t.Fatalf("after %d guesses strangers have spent %d", i, n)
 			}
-			if n := w.count("person:" + w.people["alice"].Key()); n > 3 {
-				t.Fatalf("after %v strangers have spent %d", w.now.Sub(began), n)
+			if w.count("person:"+person+":strangers") == 3 {
+				// The very moment at which they have their share again.
+				w.now = later(w.counts["person:"+person+":strangers"].until, w.counts["name:"+nameKey(w)].until)
 			}
 		}
 		if _, err := b.SignIn(t.Context(), at(mark, "alice", "right")); err != nil {
@@ -332,24 +354,27 @@ func TestTheSameAttemptManyTimesAtOnce(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w, b := newWorld(t)
-			b.throttle.Failures = 1
-			var in, paused atomic.Int64
-			var all sync.WaitGroup
-			for range 20 {
-				all.Go(func() {
-					_, err := b.SignIn(t.Context(), attempt(tt.username, tt.password))
-					if throttled(err) {
-						paused.Add(1)
-					} else if err == nil {
-						in.Add(1)
-					}
-				})
-			}
-			all.Wait()
-			if int(in.Load()) != tt.in || w.binds != tt.binds || paused.Load() != 0 || len(b.throttle.turns.lines) != 0 {
-				t.Errorf("%d signed in, %d throttled, %d binds, %d lines left", in.Load(), paused.Load(), w.binds, len(b.throttle.turns.lines))
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w, b := newWorld(t)
+				w.takes = 10 * time.Millisecond
+				b.throttle.Failures = 1
+				var in, paused atomic.Int64
+				var all sync.WaitGroup
+				for range 20 {
+					all.Go(func() {
+						_, err := b.SignIn(t.Context(), attempt(tt.username, tt.password))
+						if throttled(err) {
+							paused.Add(1)
+						} else if err == nil {
+							in.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				if int(in.Load()) != tt.in || w.binds != tt.binds || paused.Load() != 0 || len(b.throttle.turns.lines) != 0 {
+					t.Errorf("%d signed in, %d throttled, %d binds, %d lines left", in.Load(), paused.Load(), w.binds, len(b.throttle.turns.lines))
+				}
+			})
 		})
 	}
 	t.Run("who does not get a turn in time is told so", func(t *testing.T) {
@@ -396,6 +421,18 @@ func TestAPasswordThatJustFailed(t *testing.T) {
 		_, _ = b.ChangePassword(t.Context(), change("alice", "old", "a new one"))
 		if w.binds != 1 || w.events[1].Reason != "repeated" || w.events[1].Username != "alice" {
 			t.Errorf("%d binds, events %q", w.binds, w.kinds())
+		}
+	})
+	t.Run("does not shut out its whole office", func(t *testing.T) {
+		w, b := newWorld(t)
+		for i := range 50 {
+			name := fmt.Sprint("alias", i)
+			w.people[name] = w.people["alice"]
+			_, _ = b.SignIn(t.Context(), attempt(name, "old"))
+			_, _ = b.SignIn(t.Context(), attempt("alice", "old"))
+		}
+		if _, err := b.SignIn(t.Context(), attempt("alice", "right")); err != nil || w.binds != 2 {
+			t.Errorf("%v after %d binds", err, w.binds)
 		}
 	})
 	t.Run("is sent again after a while", func(t *testing.T) {
@@ -544,6 +581,27 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor write to the store", func(t *testing.T) {
+		w, b := newWorld(t)
+		guesses(t, b, "alice", 3)
+		before := maps.Clone(w.counts)
+		for i := range 100 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", fmt.Sprint(i)))
+			_, _ = b.SignIn(t.Context(), attempt("alice", "wrong 0"))
+		}
+		if diff := cmp.Diff(before, w.counts, cmp.AllowUnexported(counter{})); diff != "" {
+			t.Errorf("counters changed (-before +after):\n%s", diff)
+		}
+	})
+	t.Run("nor memory", func(t *testing.T) {
+		now, tallies := time.Now(), tallies{counts: map[string]tallied{}}
+		for i := range 2*mostTallies + 1 {
+			tallies.hit(fmt.Sprint(i), now, time.Hour)
+		}
+		if n := len(tallies.counts); n > mostTallies {
+			t.Errorf("%d are kept", n)
+		}
+	})
 	t.Run("but every one that a directory was asked about is there", func(t *testing.T) {
 		w, b := newWorld(t)
 		for i := range 3 {

@@ -58,7 +58,7 @@ type Deps struct {
 type Source struct {
 	Directory
 	MaxAge   time.Duration
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case
+	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
@@ -80,7 +80,7 @@ func New(d Deps) *Broker {
 	}
 	return &Broker{d: d, throttle: throttle{
 		Throttle: d.Throttle, counters: d.Counters, learnt: d.Learnt, keyed: d.Secret,
-		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, now: d.Now, log: d.Log,
+		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, tallies: &tallies{counts: map[string]tallied{}}, now: d.Now, log: d.Log,
 	}}
 }
 
@@ -412,7 +412,7 @@ func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	var due bool
-	if e.Count, due = b.throttle.due(ctx, cause); !due {
+	if e.Count, due = b.throttle.due(cause); !due {
 		return cause
 	}
 	if err := b.record(ctx, e); err != nil && !errors.Is(cause, gatehouse.ErrUnavailable) {

@@ -36,6 +36,7 @@ type world struct {
 	stsErr   error
 	wrong    bool // STS answers for another role
 	said     []saml.Assertion
+	takes    time.Duration // of the directory
 	slow     chan struct{} // when set, the directory answers once it is closed
 }
 
@@ -45,6 +46,7 @@ func (w *world) Authenticate(_ context.Context, username string, password gateho
 	if w.slow != nil {
 		<-w.slow
 	}
+	time.Sleep(w.takes)
 	u, ok := w.people[username]
 	if w.dirErr != nil {
 		return gatehouse.User{}, w.dirErr

@@ -31,8 +31,9 @@ func (b *Broker) guarded(ctx context.Context, c claim, event *gatehouse.Event, t
 		return b.throttle.proved(ctx, guess)
 	case errors.Is(err, gatehouse.ErrPasswordRefused): // the old one was right
 		return errors.Join(err, b.throttle.proved(ctx, guess))
-	case isRepeated(err):
-		return err
+	case isRepeated(err): // under another name: from now on under this one
+		b.throttle.note(ctx, guess, *event)
+		return errors.Join(err, b.throttle.remember(ctx, "wrong:", guess.again))
 	case errors.Is(err, gatehouse.ErrInvalidCredentials):
 		b.throttle.note(ctx, guess, *event)
 		return errors.Join(err, b.throttle.failed(ctx, guess))

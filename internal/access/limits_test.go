@@ -118,7 +118,11 @@ func TestGuessesStayBelowTheDirectorysLockOut(t *testing.T) {
 					t.Errorf("the start waited %v", waited)
 				}
 				for i := range 10 {
-					_, _ = b.SignIn(t.Context(), attempt("alice", fmt.Sprint(i)))
+					for _, name := range []string{"alice", "nobody"} { // who does not fare otherwise
+						if _, err := b.SignIn(t.Context(), attempt(name, fmt.Sprint(i))); throttled(err) != (i >= tt.binds) {
+							t.Errorf("guess %d as %s: %v", i+1, name, err)
+						}
+					}
 				}
 				if w.binds != tt.binds {
 					t.Errorf("%d binds, want %d", w.binds, tt.binds)

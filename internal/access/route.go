@@ -19,6 +19,8 @@ import (
 //   - Any other name is looked for in all of them at once, without a password.
 //     One that knows it decides. Where two do, nobody signs in: the password
 //     of one would be tried on the other's account.
+//   - One that knows the name and refuses it ends the matter: somebody there
+//     is meant, who may not come in.
 //   - One that does not answer knows nobody, as long as another does.
 //
 // While there is one directory, it decides, and nothing is looked for.
@@ -38,25 +40,34 @@ func suffixOf(username string) (own, suffix string) {
 	return username, ""
 }
 
-// claims reports whether the source claims a suffix.
-func (s Source) claims(suffix string) bool {
-	return suffix != "" && slices.ContainsFunc(s.Suffixes, func(its string) bool { return strings.EqualFold(its, suffix) })
+// claims reports whether the source claims a suffix: as it is, or as one of
+// all below a domain, which a suffix that begins with a dot stands for.
+func (s Source) claims(suffix string, below bool) bool {
+	return suffix != "" && slices.ContainsFunc(s.Suffixes, func(its string) bool {
+		if !strings.HasPrefix(its, ".") {
+			return !below && strings.EqualFold(its, suffix)
+		}
+		from := len(suffix) - len(its)
+		return below && from > 0 && strings.EqualFold(its, suffix[from:])
+	})
 }
 
 // claimants are the directories that a name may be in: those that claim its
-// suffix; all, when none does.
+// suffix, as it is before all below; every one, when none does.
 func claimants(all []Source, username string) []Source {
 	_, suffix := suffixOf(strings.TrimSpace(username))
-	var claiming []Source
-	for _, s := range all {
-		if s.claims(suffix) {
-			claiming = append(claiming, s)
+	for _, below := range []bool{false, true} {
+		var claiming []Source
+		for _, s := range all {
+			if s.claims(suffix, below) {
+				claiming = append(claiming, s)
+			}
+		}
+		if claiming != nil {
+			return claiming
 		}
 	}
-	if claiming == nil {
-		return all
-	}
-	return claiming
+	return all
 }
 
 // spelling is one text for all spellings of a name that can be told to be one
@@ -66,15 +77,16 @@ func spelling(username string, among []Source) string {
 	if len(among) != 1 {
 		return fold(username)
 	}
-	if own, suffix := suffixOf(username); among[0].claims(suffix) {
-		username = own
+	if own, suffix := suffixOf(username); among[0].claims(suffix, false) {
+		username = own // one of all below may be another domain's, with another of that name
 	}
 	return fold(username) + "\x00" + among[0].Name()
 }
 
 // Home is the one directory that a name belongs to.
 //
-// Errors: ErrUnknownPerson (nobody, or more than one), ErrUnavailable.
+// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials
+// (somebody whom their directory does not take), ErrUnavailable.
 func Home(ctx context.Context, all []Source, username string) (Source, error) {
 	return home(ctx, claimants(all, username), username)
 }
@@ -89,9 +101,9 @@ func home(ctx context.Context, among []Source, username string) (Source, error) 
 		switch {
 		case err == nil:
 			known = append(known, among[i])
-		case !errors.Is(err, gatehouse.ErrUnknownPerson):
+		case errors.Is(err, gatehouse.ErrUnavailable):
 			down = err
-		case reason(err) == "ambiguous": // it knows the name twice over
+		case !errors.Is(err, gatehouse.ErrUnknownPerson), reason(err) == "ambiguous": // it knows the name twice over
 			return Source{}, err
 		default:
 			unknown = err

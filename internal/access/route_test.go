@@ -79,8 +79,8 @@ func withForests(t *testing.T) (*world, *Broker, []*forest) {
 	t.Helper()
 	w, b := newWorld(t)
 	corp, corpSource := knowing("corp", "corp.example.com CORP", "bob", "bob@corp.example.com", `CORP\bob`, `corp\bob`, "carol", "bob@lab.example.net")
-	lab, labSource := knowing("lab", "lab.example.net LAB", "bob", "bob@lab.example.net", "bob@LAB.example.NET", `LAB\bob`, "dan@mail.example")
-	plain, plainSource := knowing("plain", "", "erin", "carol2", `EVIL\bob`)
+	lab, labSource := knowing("lab", "lab.example.net LAB .corp.example.com", "ann@emea.corp.example.com", "bob", "bob@lab.example.net", "bob@LAB.example.NET", `LAB\bob`, "dan@mail.example")
+	plain, plainSource := knowing("plain", "", "erin", "ann@emea.corp.example.com", "dora@xcorp.example.com", "carol2", `EVIL\bob`)
 	deps := b.d
 	deps.Directories = []Source{corpSource, labSource, plainSource}
 	return w, New(deps), []*forest{corp, lab, plain}
@@ -99,6 +99,9 @@ func TestWhoseNameItIs(t *testing.T) {
 		{"in whatever letters, too", `corp\bob`, "", "corp", ""},
 		{"a claimed suffix that its directory does not know is nobody, whatever the others know", "carol2@corp.example.com", "", "", "unknown"},
 		{"and is asked of nobody else when its directory is down", "bob@lab.example.net", "corp plain", "lab", ""},
+		{"a domain below one that is claimed with all below it", "ann@emea.corp.example.com", "", "lab", ""},
+		{"a domain that only ends alike is not below it", "dora@xcorp.example.com", "", "plain", ""},
+		{"a suffix claimed as it is goes before one of all below", "bob@corp.example.com", "", "corp", ""},
 		{"a bare name that one knows is that one's", "carol", "", "corp", ""},
 		{"and the last one's, if it is", "erin", "", "plain", ""},
 		{"a bare name that two know is nobody's", "bob", "", "", "ambiguous"},
@@ -139,6 +142,23 @@ func TestWhoseNameItIs(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+func TestAPersonWhomTheirDirectoryRefusesEndsTheMatter(t *testing.T) {
+	w, b, forests := withForests(t)
+	forests[0].err = &withheld{errors.New("their domain is not listed")}
+	_, err := b.SignIn(t.Context(), attempt("erin", "right at plain"))
+	if !errors.Is(err, gatehouse.ErrInvalidCredentials) {
+		t.Errorf("error %v", err)
+	}
+	if got := w.events[0].Reason; got != "throttled" { // withheld's own word
+		t.Errorf("reason %q", got)
+	}
+	for _, f := range forests {
+		if len(f.passwords) > 0 {
+			t.Errorf("%s was sent the password of somebody else's namesake", f.name)
 		}
 	}
 }

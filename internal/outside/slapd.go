@@ -2,6 +2,7 @@ package outside
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -131,6 +132,20 @@ type SlapdConfig struct {
 	// DefaultPolicy is the DN of the pwdPolicy entry for everybody. Optional.
 	DefaultPolicy string
 
+	// Indexes are the attributes that have an index for equality. Default:
+	// those that sign-in searches by.
+	Indexes string
+
+	// Access stands before the usual rules, one to each (slapd.access(5)).
+	Access []string
+
+	// Limits are further limits of ServiceDN (slapd.conf(5)), such as
+	// size.unchecked=100.
+	Limits string
+
+	// ReadableConfig lets ServiceDN read cn=config.
+	ReadableConfig bool
+
 	// CA issues the server's certificate. Default: a new one.
 	CA *Authority
 
@@ -237,13 +252,19 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	}
 	line("security simple_bind=128")
 	line("disallow bind_anon")
+	if cfg.ReadableConfig {
+		line("database config\naccess to * by dn.exact=%q read by * none", cfg.ServiceDN)
+	}
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
 	// The overlays write as this one: without it nobody is ever locked out.
 	line("rootdn %q\nrootpw %s", "cn=root,"+cfg.Suffix, SlapdRootPassword)
-	line("index objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID eq")
+	line("index %s eq", cmp.Or(cfg.Indexes, "objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID"))
+	for _, rule := range cfg.Access {
+		line("access %s", rule)
+	}
 	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
-	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited", cfg.ServiceDN)
+	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited %s", cfg.ServiceDN, cfg.Limits)
 	line("overlay memberof")
 	line("overlay ppolicy\nppolicy_use_lockout")
 	if cfg.DefaultPolicy != "" {
