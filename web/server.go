@@ -117,6 +117,8 @@ type Server struct {
 	sessions  *keeper
 	cert      *certificate // nil without TLS
 	signIns   *turns
+	requests  chan struct{} // one place per request under way
+	away      away
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler
@@ -132,7 +134,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Broker == nil || deps.Records == nil {
 		return nil, errors.New("web: broker and records are needed")
 	}
-	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, signIns: newTurns()}
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now,
+		signIns: newTurns(cfg.Limits), requests: make(chan struct{}, cfg.Limits.Requests)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -688,3 +688,36 @@ func TestAnEndedContextEndsTheWait(t *testing.T) {
 		wantKind(t, "Get", err, context.Canceled)
 	})
 }
+
+func TestSecretsRotateWhileTheStoreRuns(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		want, err := one.Secret(t.Context(), "name", 32)
+		fatal(t, err)
+		reads := func(step string, stores ...*Store) {
+			t.Helper()
+			for i, s := range stores {
+				if got, err := s.Secret(t.Context(), "name", 32); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: store %d reads %x, %v", step, i, got, err)
+				}
+			}
+		}
+		if err := one.SetSecrets(t.Context(), [][]byte{secretB}); err == nil || !strings.Contains(err.Error(), "secret_files") {
+			t.Errorf("secrets that open nothing: %v, want a refusal that names secret_files", err)
+		}
+		reads("after the refusal", one, other)
+		for _, step := range []struct {
+			name    string
+			secrets [][]byte
+		}{
+			{"the new one is known", [][]byte{secretA, secretB}},
+			{"the new one seals", [][]byte{secretB, secretA}},
+			{"the old one is gone", [][]byte{secretB}},
+		} {
+			for i, s := range []*Store{one, other} {
+				fatal(t, s.SetSecrets(t.Context(), step.secrets))
+				reads(fmt.Sprintf("%s to %d", step.name, i), one, other)
+			}
+		}
+	})
+}
