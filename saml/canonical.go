@@ -36,6 +36,7 @@ const (
 	nsMD
 	nsSAML
 	nsSAMLP
+	nsXENC
 	namespaceCount
 )
 
@@ -44,6 +45,7 @@ var namespaces = [namespaceCount]struct{ prefix, uri string }{
 	nsMD:    {"md", "urn:oasis:names:tc:SAML:2.0:metadata"},
 	nsSAML:  {"saml", "urn:oasis:names:tc:SAML:2.0:assertion"},
 	nsSAMLP: {"samlp", "urn:oasis:names:tc:SAML:2.0:protocol"},
+	nsXENC:  {"xenc", "http://www.w3.org/2001/04/xmlenc#"},
 }
 
 // element is an element's name.

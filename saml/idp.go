@@ -118,6 +118,9 @@ func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
 		return Response{}, fmt.Errorf("saml: %w", err)
 	}
 	m := message{Assertion: a, issuer: p.entityID}
+	if sp := p.providers[a.Audience]; sp != nil {
+		m.to = sp.recipient // whoever asks for the Response: nobody can forget it
+	}
 	var session string
 	m.responseID, m.assertionID, session = newIDs()
 	m.SessionIndex = cmp.Or(m.SessionIndex, session)
@@ -172,7 +175,7 @@ func (p *IdP) leave() { <-p.slots }
 
 // keep gives the memory to the next one, unless a giant made it huge.
 func (p *IdP) keep(s *scratch) {
-	if cap(s.xml.buf) <= 256<<10 {
+	if cap(s.xml.buf) <= 256<<10 && cap(s.plain.buf) <= 256<<10 {
 		p.memory.Put(s)
 	}
 }

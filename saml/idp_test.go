@@ -93,7 +93,7 @@ func TestGoldenAssertion(t *testing.T) {
 		}
 		m.Sign = SignResponse // the assertion stays bare
 		s := &scratch{}
-		if err := s.assertion(&m, nil); err != nil {
+		if err := s.assertion(&s.xml, &m, nil); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name+".xml", s.xml.buf)

@@ -43,11 +43,7 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 	w.open(mdIDPSSODescriptor, attribute{name: "protocolSupportEnumeration", value: protocolSAML2})
 	for _, k := range keys {
 		w.open(mdKeyDescriptor, attribute{name: "use", value: "signing"})
-		w.open(dsKeyInfo)
-		w.open(dsX509Data)
-		w.leaf(dsX509Certificate, k.text)
-		w.close()
-		w.close()
+		w.certificate(k.text)
 		w.close()
 	}
 	for _, format := range nameIDFormats {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -37,7 +36,7 @@ type Provider struct {
 
 	endpoints  []endpoint
 	keys       []*x509.Certificate // that its requests may be signed with
-	encrypts   bool                // it has a key for encryption
+	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
 	validUntil time.Time           // zero: for ever
 }
 
@@ -148,7 +147,7 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 	if _, err := document.ReadFrom(&limited{file, maxMetadata}); err != nil {
 		return nil, err
 	}
-	sp, err := parseMetadata(document.Bytes(), now)
+	sp, err := parseMetadata(document.Bytes(), now, f.Encrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +157,7 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 
 // parseMetadata reads the metadata of one service provider: an
 // EntityDescriptor, or an EntitiesDescriptor with one of them.
-func parseMetadata(document []byte, now time.Time) (*Provider, error) {
+func parseMetadata(document []byte, now time.Time, encrypt Encrypt) (*Provider, error) {
 	var root xml.Name
 	err := scan(document, strictness{comments: true, element: func(path []xml.Name, e xml.StartElement) error {
 		if len(path) == 1 {
@@ -179,10 +178,10 @@ func parseMetadata(document []byte, now time.Time) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not metadata: %w", err)
 	}
-	return soleProvider(&all, now)
+	return soleProvider(&all, now, encrypt)
 }
 
-func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, error) {
+func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time, encrypt Encrypt) (*Provider, error) {
 	var found *Provider
 	for i := range all.EntityDescriptors {
 		entity := &all.EntityDescriptors[i]
@@ -194,7 +193,7 @@ func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, er
 			if found != nil {
 				return nil, errors.New("it describes more than one service provider; give each a file")
 			}
-			sp, err := newProvider(entity, role)
+			sp, err := newProvider(entity, role, encrypt)
 			if err != nil {
 				return nil, err
 			}
@@ -211,7 +210,7 @@ func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, er
 	return found, nil
 }
 
-func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor) (*Provider, error) {
+func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor, encrypt Encrypt) (*Provider, error) {
 	if !isEntityID(entity.EntityID) {
 		return nil, fmt.Errorf("entity ID %q: want an absolute URI of at most 256 characters", entity.EntityID)
 	}
@@ -228,6 +227,9 @@ func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor
 		}
 	}
 	if err := sp.addKeys(role.KeyDescriptors); err != nil {
+		return nil, err
+	}
+	if err := sp.addRecipient(role.KeyDescriptors, encrypt); err != nil {
 		return nil, err
 	}
 	if sp.SignedRequests && len(sp.keys) == 0 {
@@ -248,18 +250,13 @@ func earliest(t time.Time, u *time.Time) time.Time {
 // (Metadata Interoperability Profile §2.6.1).
 func (sp *Provider) addKeys(descriptors []crewjam.KeyDescriptor) error {
 	for _, d := range descriptors {
-		sp.encrypts = sp.encrypts || d.Use != "signing"
 		if d.Use != "signing" && d.Use != "" {
 			continue
 		}
 		for _, c := range d.KeyInfo.X509Data.X509Certificates {
-			der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
+			cert, err := readCertificate(c.Data)
 			if err != nil {
-				return fmt.Errorf("a certificate is not base64: %w", err)
-			}
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				return fmt.Errorf("a certificate cannot be read: %w", err)
+				return err
 			}
 			sp.keys = append(sp.keys, cert)
 		}
@@ -352,3 +349,6 @@ func sortProviders(list []Provider) {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.EntityID, b.EntityID))
 	})
 }
+
+// withoutSpace is text in one piece, as base64 must be.
+func withoutSpace(text string) string { return strings.Join(strings.Fields(text), "") }

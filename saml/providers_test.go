@@ -133,12 +133,12 @@ func TestConfigFaults(t *testing.T) {
 		keys []string
 	}{
 		{"nothing is a good configuration", Config{}, nil},
-		{"everything", Config{EntityID: "urn:x", ServiceProviders: []ServiceProvider{{"Wiki", "w.xml", SignBoth}}, Organization: Organization{"A", "", "https://a.example"}, Contact: Contact{"", "a@b"}}, nil},
+		{"everything", Config{EntityID: "urn:x", ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "w.xml", Sign: SignBoth}}, Organization: Organization{"A", "", "https://a.example"}, Contact: Contact{"", "a@b"}}, nil},
 		{"an entity ID that is none", Config{EntityID: "gatehouse"}, []string{"entity_id"}},
 		{"an entity ID that is too long", Config{EntityID: "https://" + strings.Repeat("a", 256)}, []string{"entity_id"}},
 		{"a provider without anything", Config{ServiceProviders: []ServiceProvider{{}}}, []string{"service_providers[0].name", "service_providers[0].metadata_file"}},
-		{"one name twice", Config{ServiceProviders: []ServiceProvider{{"Wiki", "a", ""}, {"Wiki", "b", ""}}}, []string{"service_providers[1].name"}},
-		{"an unknown way to sign", Config{ServiceProviders: []ServiceProvider{{"Wiki", "a", "none"}}}, []string{"service_providers[0].sign"}},
+		{"one name twice", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a"}, {Name: "Wiki", MetadataFile: "b"}}}, []string{"service_providers[1].name"}},
+		{"an unknown way to sign", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a", Sign: "none"}}}, []string{"service_providers[0].sign"}},
 		{"half an organization", Config{Organization: Organization{Name: "A"}}, []string{"organization"}},
 		{"a contact without address", Config{Contact: Contact{Name: "A"}}, []string{"contact.email"}},
 	} {
@@ -169,7 +169,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"no key":      func() error { _, err := New(Config{}, good, nil, key, nil); return err },
 		"no name key": func() error { _, err := New(Config{}, good, []gatehouse.SigningKey{testKey()}, nil, nil); return err },
 		"absent file": func() error {
-			_, err := New(Config{ServiceProviders: []ServiceProvider{{"Wiki", "absent.xml", ""}}}, good, []gatehouse.SigningKey{testKey()}, key, nil)
+			_, err := New(Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "absent.xml"}}}, good, []gatehouse.SigningKey{testKey()}, key, nil)
 			return err
 		},
 	} {
@@ -182,9 +182,10 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	f.Add(wikiMetadata())
 	f.Add(vaultMetadata())
+	f.Add(spMetadata(wikiID, "", encryptionKey("", method(algOAEP), method("http://www.w3.org/2009/xmlenc11#aes256-gcm")), acs("HTTP-POST", wikiACS, 0, "")))
 	f.Add(spMetadata(wikiID, "", "", acs("HTTP-POST", "http://[::1]:8080/acs", 0, "")))
 	f.Fuzz(func(t *testing.T, document string) {
-		sp, err := parseMetadata([]byte(document), noon)
+		sp, err := parseMetadata([]byte(document), noon, EncryptByMetadata)
 		if err != nil {
 			return
 		}

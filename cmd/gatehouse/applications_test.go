@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"os"
@@ -98,20 +99,46 @@ func (b *browser) enter(a *outside.Application, username string) page {
 	return p
 }
 
+// posted is the document of a posting page.
+func posted(t testing.TB, p page) string {
+	t.Helper()
+	document, err := base64.StdEncoding.DecodeString(p.find(t, `name="SAMLResponse" value="([^"]*)"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(document)
+}
+
 func TestRealApplicationsSignPeopleIn(t *testing.T) {
 	t.Parallel()
-	for _, open := range []func(testing.TB) *outside.Application{outside.PySAML2, outside.Mellon, outside.Shibboleth} {
-		a := open(t)
-		t.Run(a.Name, func(t *testing.T) {
-			e := openEstate(t, "", a)
+	for _, tt := range []struct {
+		name  string
+		open  func(testing.TB) *outside.Application
+		terms string
+		holds string // what the answer holds
+	}{
+		{"pysaml2", outside.PySAML2, "", "xmlenc11#aes128-gcm"},
+		{"pysaml2, AES-256-GCM", outside.PySAML2, ", encrypt: aes256-gcm", "xmlenc11#aes256-gcm"},
+		{"mellon", outside.Mellon, "", "xmlenc11#aes128-gcm"},
+		{"mellon, CBC where it is chosen", outside.Mellon, ", encrypt: aes128-cbc, sign: assertion", "xmlenc#aes128-cbc"},
+		{"Shibboleth", outside.Shibboleth, "", "xmlenc11#aes128-gcm"},
+		{"Shibboleth, not encrypted", outside.Shibboleth, ", encrypt: never", "<saml:Assertion "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := tt.open(t)
+			e := openEstate(t, tt.terms, a)
 			b := e.browser(t)
-			p := b.enter(a, "bob")
-			first := p.header.Get("X-User")
-			if !strings.HasPrefix(first, "_") {
-				t.Fatalf("the application calls bob %q, want a persistent name; the last page was %s %d:\n%s\n%s", first, p.url, p.status, p.text(), e.log)
+			b.signIn("bob")
+			posting := b.get(a.Page)
+			if document := posted(t, posting); !strings.Contains(document, tt.holds) {
+				t.Errorf("the answer has no %s:\n%.3000s", tt.holds, document)
 			}
-			if again := e.browser(t).enter(a, "bob").header.Get("X-User"); again != first {
-				t.Errorf("at the next sign-in it calls bob %q, was %q", again, first)
+			first := b.submit(posting)
+			if name := first.header.Get("X-User"); !strings.HasPrefix(name, "_") {
+				t.Fatalf("the application calls bob %q, want a persistent name; the last page was %s %d:\n%s\n%s", name, first.url, first.status, first.text(), e.log)
+			}
+			if again := e.browser(t).enter(a, "bob"); again.header.Get("X-User") != first.header.Get("X-User") {
+				t.Errorf("at the next sign-in it calls bob %q, was %q", again.header.Get("X-User"), first.header.Get("X-User"))
 			}
 			if p := e.browser(t).enter(a, "dan"); p.header.Get("X-User") != "" || p.status != 403 {
 				t.Errorf("dan, whom no rule admits, got %d as %q:\n%s", p.status, p.header.Get("X-User"), p.text())
