@@ -21,11 +21,9 @@ type Assertion struct {
 	Sign         Sign          // what is signed
 }
 
-// NameID is the subject's name at one service provider (saml-core §2.2.3).
-type NameID struct {
-	Format string // URN; empty: persistent
-	Value  string
-}
+// NameID is the subject's name at one service provider (saml-core §2.2.3). An
+// empty Format means persistent.
+type NameID = gatehouse.Name
 
 // AWS is what IAM reads from an assertion (IAM User Guide, "Configure SAML
 // assertions for the authentication response").

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -152,10 +151,11 @@ func decrypt(t *testing.T, document []byte) []byte {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--decrypt", "--privkey-pem", key, file)
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("xmlsec1 does not decrypt it: %v\n%.2000s", err, document)
+		t.Fatalf("xmlsec1 does not decrypt it: %v: %s\n%.2000s", err, &said, document)
 	}
 	return out
 }

@@ -23,6 +23,7 @@ import (
 type Endpoints struct {
 	Metadata string   // where the metadata document is; the entity ID unless one is configured
 	SSO      string   // where requests arrive, by redirect and by POST
+	SLO      string   // where logout messages do; empty: nowhere
 	AWS      []string // assertion consumer services of AWS's sign-in, the default first
 }
 

@@ -25,6 +25,7 @@ var (
 	mdKeyDescriptor           = element{nsMD, "KeyDescriptor"}
 	mdNameIDFormat            = element{nsMD, "NameIDFormat"}
 	mdSingleSignOnService     = element{nsMD, "SingleSignOnService"}
+	mdSingleLogoutService     = element{nsMD, "SingleLogoutService"}
 	mdOrganization            = element{nsMD, "Organization"}
 	mdOrganizationName        = element{nsMD, "OrganizationName"}
 	mdOrganizationDisplayName = element{nsMD, "OrganizationDisplayName"}
@@ -46,19 +47,24 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 		w.certificate(k.text)
 		w.close()
 	}
+	if p.endpoints.SLO != "" {
+		w.service(mdSingleLogoutService, bindingRedirect, p.endpoints.SLO)
+		w.service(mdSingleLogoutService, bindingPost, p.endpoints.SLO)
+	}
 	for _, format := range nameIDFormats {
 		w.leaf(mdNameIDFormat, format)
 	}
-	for _, binding := range []string{bindingRedirect, bindingPost} {
-		w.leaf(mdSingleSignOnService, "",
-			attribute{name: "Binding", value: binding},
-			attribute{name: "Location", value: p.endpoints.SSO})
-	}
+	w.service(mdSingleSignOnService, bindingRedirect, p.endpoints.SSO)
+	w.service(mdSingleSignOnService, bindingPost, p.endpoints.SSO)
 	w.close()
 	w.organization(p.cfg.Organization)
 	w.contact(p.cfg.Contact)
 	w.close()
 	return w.buf, w.err
+}
+
+func (w *canonical) service(e element, binding, location string) {
+	w.leaf(e, "", attribute{name: "Binding", value: binding}, attribute{name: "Location", value: location})
 }
 
 func (w *canonical) organization(o Organization) {

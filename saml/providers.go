@@ -35,8 +35,10 @@ type Provider struct {
 	AWS            bool   // a role must be chosen; the rest does not apply
 
 	endpoints  []endpoint
+	logout     []logoutService     // in the order of its metadata
 	keys       []*x509.Certificate // that its requests may be signed with
 	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
+	takesMail  bool                // its metadata lists names that are mail addresses
 	validUntil time.Time           // zero: for ever
 }
 
@@ -51,19 +53,38 @@ func (sp *Provider) expired(now time.Time) bool {
 	return !sp.validUntil.IsZero() && !now.Before(sp.validUntil)
 }
 
-// Subject is what the provider sp is to call u. It fails with ErrInvalid when
-// sp wants a mail address and the directory has none.
-func (p *IdP) Subject(u gatehouse.User, sp Provider) (NameID, error) {
-	switch sp.NameIDFormat {
+// mayHave says whether the provider may be given names in that format. Mail
+// addresses are people's own, so only a provider whose metadata lists the
+// format gets them.
+func (sp *Provider) mayHave(format string) bool {
+	switch format {
+	case NameIDPersistent, NameIDTransient:
+		return true
 	case NameIDEmail:
-		if u.Mail == "" {
-			return NameID{}, fmt.Errorf("saml: name %s for %s: %w", u.Key(), sp.EntityID, &gatehouse.Invalid{
-				Field: "mail", Why: sp.Name + " needs your mail address, and the directory has none for you."})
-		}
-		return NameID{Format: NameIDEmail, Value: u.Mail}, nil
-	case NameIDTransient:
-		_, id, _ := newIDs()
-		return NameID{Format: NameIDTransient, Value: id}, nil
+		return sp.takesMail
+	}
+	return false
+}
+
+// Subject is what the provider sp is to call the person of session s, in that
+// format; empty: the one that its metadata asks for. A transient name lasts
+// as long as the session, so that a logout request finds it again.
+//
+// It fails with ErrInvalid when sp wants a mail address and the directory has
+// none, or a format that it may not have.
+func (p *IdP) Subject(s gatehouse.Session, sp Provider, format string) (NameID, error) {
+	u := s.User
+	format = cmp.Or(format, sp.NameIDFormat)
+	switch {
+	case !sp.mayHave(format):
+		return NameID{}, fmt.Errorf("saml: name %s for %s as %q: %w", u.Key(), sp.EntityID, format, gatehouse.ErrInvalid)
+	case format == NameIDEmail && u.Mail == "":
+		return NameID{}, fmt.Errorf("saml: name %s for %s: %w", u.Key(), sp.EntityID, &gatehouse.Invalid{
+			Field: "mail", Why: sp.Name + " needs your mail address, and the directory has none for you."})
+	case format == NameIDEmail:
+		return NameID{Format: format, Value: u.Mail}, nil
+	case format == NameIDTransient:
+		return NameID{Format: format, Value: p.NameID("session "+s.ID, sp.EntityID)}, nil
 	}
 	return NameID{Format: NameIDPersistent, Value: p.NameID(u.Key(), sp.EntityID)}, nil
 }
@@ -220,10 +241,12 @@ func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor
 		SignedRequests: role.AuthnRequestsSigned != nil && *role.AuthnRequestsSigned,
 		validUntil:     earliest(entity.ValidUntil, role.ValidUntil),
 	}
+	chosen := false
 	for _, f := range role.NameIDFormats {
-		if v := strings.TrimSpace(string(f)); slices.Contains(nameIDFormats, v) {
-			sp.NameIDFormat = v
-			break
+		v := strings.TrimSpace(string(f))
+		sp.takesMail = sp.takesMail || v == NameIDEmail
+		if !chosen && slices.Contains(nameIDFormats, v) {
+			sp.NameIDFormat, chosen = v, true
 		}
 	}
 	if err := sp.addKeys(role.KeyDescriptors); err != nil {
@@ -234,6 +257,9 @@ func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor
 	}
 	if sp.SignedRequests && len(sp.keys) == 0 {
 		return nil, errors.New("it says AuthnRequestsSigned and has no key to verify them with")
+	}
+	if err := sp.addLogoutServices(role.SingleLogoutServices); err != nil {
+		return nil, err
 	}
 	return sp, sp.addEndpoints(role.AssertionConsumerServices)
 }
@@ -272,7 +298,7 @@ func (sp *Provider) addEndpoints(services []crewjam.IndexedEndpoint) error {
 		if s.Binding != bindingPost {
 			continue
 		}
-		if err := checkACS(s.Location); err != nil {
+		if err := checkLocation("assertion consumer service", s.Location); err != nil {
 			return err
 		}
 		sp.endpoints = append(sp.endpoints, endpoint{s.Location, s.Index, s.IsDefault})
@@ -322,18 +348,18 @@ func (sp *Provider) chooseACS(location, index string) (string, error) {
 	return "", errors.New("the assertion consumer service that it names is not registered")
 }
 
-// checkACS holds a location to https, or to http on this very machine: what
+// checkLocation holds the location of a service to https, or to http on this very machine: what
 // is posted there is a bearer token. It becomes the action of a form, so that
 // anything else could be a script (CVE-2023-45683).
-func checkACS(location string) error {
+func checkLocation(service, location string) error {
 	u, err := url.Parse(location)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsAny(location, " \t\r\n\\\"'<>") {
-		return fmt.Errorf("assertion consumer service %q is no plain URL", location)
+		return fmt.Errorf("%s %q is no plain URL", service, location)
 	}
 	if u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return nil
 	}
-	return fmt.Errorf("assertion consumer service %q: want https (http only on a loopback address)", location)
+	return fmt.Errorf("%s %q: want https (http only on a loopback address)", service, location)
 }
 
 func isLoopback(host string) bool {

@@ -193,7 +193,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Errorf("accepted %+v", sp)
 		}
 		for _, e := range sp.endpoints {
-			if checkACS(e.location) != nil {
+			if checkLocation("", e.location) != nil {
 				t.Errorf("accepted %q", e.location)
 			}
 		}

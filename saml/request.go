@@ -41,6 +41,10 @@ type Request struct {
 	RelayState string `json:"relay_state,omitempty"` // to be given back byte for byte
 	ForceAuthn bool   `json:"force_authn,omitempty"` // the person must prove again who they are
 	IsPassive  bool   `json:"is_passive,omitempty"`  // nothing may be shown to the person
+
+	NameIDFormat string   `json:"name_id_format,omitempty"` // demanded; empty: ours to choose
+	Subject      NameID   `json:"subject,omitzero"`         // the person it must be about; empty: whoever signs in
+	Contexts     []string `json:"contexts,omitempty"`       // classes of sign-in that will do; empty: any
 }
 
 // ParseRedirect reads an AuthnRequest that came by the HTTP-Redirect binding
@@ -54,7 +58,7 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	document, err := params.inflated()
+	document, err := params.inflated(samlRequest)
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
@@ -70,7 +74,7 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	signed, err := verifyQuery(params, sp)
+	signed, err := verifyQuery(params, samlRequest, sp)
 	if err != nil {
 		return Request{}, badSignature(err)
 	}
@@ -85,7 +89,7 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	document, err := params.decoded()
+	document, err := params.decoded(samlRequest)
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
@@ -101,7 +105,7 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 		return Request{}, badSignature(errors.New("a posted request has the signature of a redirected one"))
 	}
 	if signed := m.signed; signed {
-		if m, err = verifyEnveloped(document, m, sp); err != nil {
+		if m, err = verifyAuthnRequest(document, m, sp); err != nil {
 			return Request{}, badSignature(err)
 		}
 		return p.accept(m, sp, true, params)
@@ -153,7 +157,7 @@ func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameter
 		return Request{}, refused(err, "AssertionConsumerService",
 			"The application asks for an answer at a place that is not registered for it.")
 	}
-	return r, m.unsupported(r, sp)
+	return m.demands(r, sp)
 }
 
 func (m *authnRequest) chooseACS(sp Provider) (string, error) {
@@ -209,7 +213,13 @@ func (b brief) Unwrap() error { return b.error }
 // parameters are those of a query or form that SAML defines, as received.
 type parameters map[string]string
 
-var parameterNames = []string{"SAMLRequest", "RelayState", "SigAlg", "Signature", "SAMLEncoding"}
+// The parameters that hold a message.
+const (
+	samlRequest  = "SAMLRequest"
+	samlResponse = "SAMLResponse"
+)
+
+var parameterNames = []string{samlRequest, samlResponse, "RelayState", "SigAlg", "Signature", "SAMLEncoding"}
 
 // readParameters refuses a parameter that is there twice, in whatever
 // spelling: which one counts would depend on who reads.
@@ -266,21 +276,24 @@ func checkRelayState(v string) error {
 	return nil
 }
 
-// decoded is the SAMLRequest out of its base64.
-func (p parameters) decoded() ([]byte, error) {
-	encoded, err := p.value("SAMLRequest")
+// decoded is the message of that name out of its base64.
+func (p parameters) decoded(name string) ([]byte, error) {
+	if p.has(samlRequest) && p.has(samlResponse) {
+		return nil, errors.New("it is both a request and a response")
+	}
+	encoded, err := p.value(name)
 	if err != nil {
 		return nil, err
 	}
 	if encoded == "" {
-		return nil, errors.New("there is no SAMLRequest")
+		return nil, fmt.Errorf("there is no %s", name)
 	}
 	if len(encoded) > maxEncoded {
 		return nil, errTooLarge
 	}
 	document, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return nil, fmt.Errorf("SAMLRequest is not base64: %w", err)
+		return nil, fmt.Errorf("%s is not base64: %w", name, err)
 	}
 	return document, nil
 }
@@ -288,13 +301,13 @@ func (p parameters) decoded() ([]byte, error) {
 // deflate is the one encoding of the Redirect binding (saml-bindings §3.4.4.1).
 const deflate = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 
-// inflated is the SAMLRequest out of base64 and DEFLATE. What it may grow to
-// is limited while it grows (CVE-2023-28119), and nothing may follow it.
-func (p parameters) inflated() ([]byte, error) {
+// inflated is the message of that name out of base64 and DEFLATE. What it may
+// grow to is limited while it grows (CVE-2023-28119), and nothing may follow it.
+func (p parameters) inflated(name string) ([]byte, error) {
 	if encoding, err := p.value("SAMLEncoding"); err != nil || (encoding != "" && encoding != deflate) {
 		return nil, errors.New("SAMLEncoding is unknown")
 	}
-	compressed, err := p.decoded()
+	compressed, err := p.decoded(name)
 	if err != nil {
 		return nil, err
 	}
@@ -303,10 +316,10 @@ func (p parameters) inflated() ([]byte, error) {
 	defer inflater.Close()
 	document, err := io.ReadAll(&limited{inflater, maxDocument})
 	if err != nil {
-		return nil, fmt.Errorf("SAMLRequest does not inflate: %w", err)
+		return nil, fmt.Errorf("%s does not inflate: %w", name, err)
 	}
 	if source.Len() > 0 {
-		return nil, errors.New("something follows the deflated SAMLRequest")
+		return nil, fmt.Errorf("something follows the deflated %s", name)
 	}
 	return document, nil
 }
@@ -315,10 +328,19 @@ func (p parameters) inflated() ([]byte, error) {
 // believed.
 type authnRequest struct {
 	crewjam.AuthnRequest
-	issuer  string // without the space around it
-	signed  bool   // it has a Signature
-	subject bool   // it says whom it wants (saml-core §3.4.1: Subject)
+	issuer  string            // without the space around it
+	signed  bool              // it has a Signature
+	subject *requestedSubject // whom it wants; nil: whoever signs in
 	context requestedContext
+}
+
+// requestedSubject is a Subject (saml-core §3.4.1), as far as it matters.
+type requestedSubject struct {
+	NameID *struct {
+		Format string `xml:",attr"`
+		Value  string `xml:",chardata"`
+	} `xml:"urn:oasis:names:tc:SAML:2.0:assertion NameID"`
+	Confirmations []struct{} `xml:"urn:oasis:names:tc:SAML:2.0:assertion SubjectConfirmation"`
 }
 
 // requestedContext is RequestedAuthnContext (saml-core §3.3.2.2.1), of which
@@ -336,22 +358,23 @@ func readAuthnRequest(document []byte) (*authnRequest, error) {
 	if len(document) > maxDocument {
 		return nil, errTooLarge
 	}
-	var s shape
+	s := shape{outline: &authnRequestOutline}
 	if err := scan(document, strictness{element: s.element}); err != nil {
 		return nil, err
 	}
-	m := &authnRequest{signed: s.seen["Signature"], subject: s.seen["Subject"]}
+	m := &authnRequest{signed: s.seen["Signature"]}
 	if err := xml.Unmarshal(document, &m.AuthnRequest); err != nil {
 		return nil, fmt.Errorf("not an AuthnRequest: %w", err)
 	}
-	if s.seen["RequestedAuthnContext"] {
+	if s.seen["RequestedAuthnContext"] || s.seen["Subject"] {
 		var extra struct {
-			Context requestedContext `xml:"urn:oasis:names:tc:SAML:2.0:protocol RequestedAuthnContext"`
+			Context requestedContext  `xml:"urn:oasis:names:tc:SAML:2.0:protocol RequestedAuthnContext"`
+			Subject *requestedSubject `xml:"urn:oasis:names:tc:SAML:2.0:assertion Subject"`
 		}
 		if err := xml.Unmarshal(document, &extra); err != nil {
 			return nil, fmt.Errorf("not an AuthnRequest: %w", err)
 		}
-		m.context = extra.Context
+		m.context, m.subject = extra.Context, extra.Subject
 	}
 	return m, m.complete()
 }

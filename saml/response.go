@@ -11,10 +11,9 @@ import (
 
 // Names that SAML fixes.
 const (
-	bearer                     = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
-	statusSuccess              = "urn:oasis:names:tc:SAML:2.0:status:Success"
-	PasswordProtectedTransport = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
-	formatURI                  = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	statusSuccess = "urn:oasis:names:tc:SAML:2.0:status:Success"
+	formatURI     = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 )
 
 // How long an assertion is good. The margin before is for providers whose

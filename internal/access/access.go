@@ -64,8 +64,9 @@ type IdP interface {
 	// Registered says whether acs is, byte for byte, one of the provider's own.
 	Registered(entityID, acs string) bool
 
-	// Subject is what a provider is to call a person.
-	Subject(u gatehouse.User, sp saml.Provider) (saml.NameID, error)
+	// Subject is what a provider is to call the session's person, in that
+	// format or its usual one.
+	Subject(s gatehouse.Session, sp saml.Provider, format string) (saml.NameID, error)
 }
 
 // AWS trades assertions for credentials, and credentials for a console.
@@ -160,6 +161,10 @@ type Grant struct {
 	ConsoleURL  gatehouse.Secret      // for FormConsole
 	Post        *Post                 // for FormPost and for service providers
 	LoweredFrom time.Duration         // not zero: this was asked for, and the role allows less
+
+	// Participant is what a service provider was told, so that a sign-out can
+	// be told to it.
+	Participant saml.Participant
 }
 
 // Post is a form that the person's browser must send to a service provider.

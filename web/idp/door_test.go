@@ -191,7 +191,7 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 	if !ok || !w.idp.Registered(ask.Provider, ask.ACS) {
 		return access.Grant{}, gatehouse.ErrNotFound
 	}
-	name, err := w.idp.Subject(s.User, sp)
+	name, err := w.idp.Subject(s, sp, ask.NameIDFormat)
 	if err != nil {
 		return access.Grant{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -107,7 +108,7 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	}
 	session, err := v.pages.Session(r)
 	switch {
-	case err == nil && !req.ForceAuthn:
+	case err == nil && !req.ForceAuthn && suits(session, req):
 		post, err := v.grant(r, req, session)
 		if err != nil {
 			return err
@@ -119,8 +120,9 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	return v.park(w, r, req)
 }
 
-// grant has the Broker grant what req asks for. Where nothing may be shown to
-// the person, a refusal becomes a *saml.StatusError.
+// grant has the Broker grant what req asks for. What only the provider can
+// put right, and any refusal where nothing may be shown to the person, becomes
+// a *saml.StatusError.
 func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Session) (access.Post, error) {
 	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{
 		Provider:     req.Provider,
@@ -128,20 +130,40 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 		InResponseTo: req.ID,
 		ACS:          req.ACS,
 		RelayState:   req.RelayState,
+		NameIDFormat: req.NameIDFormat,
+		Subject:      req.Subject,
+		Contexts:     req.Contexts,
 		IP:           clientIP(r),
 		RequestID:    requestID(r),
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")
 	}
-	if err != nil && req.IsPassive {
-		return access.Post{}, &saml.StatusError{Request: req, Why: err.Error(),
-			Status: saml.Status{Code: saml.StatusResponder, Detail: saml.StatusNoPassive}}
-	}
 	if err != nil {
-		return access.Post{}, err
+		return access.Post{}, tell(req, err)
 	}
 	return access.Post{URL: req.ACS, SAMLResponse: grant.Post.SAMLResponse, RelayState: req.RelayState}, nil
+}
+
+// tell turns a refusal into a status where the provider is the one to know.
+func tell(req saml.Request, err error) error {
+	detail := ""
+	switch {
+	case errors.Is(err, gatehouse.ErrAnotherPerson):
+		detail = saml.StatusUnknownPrincipal
+	case errors.Is(err, gatehouse.ErrAnotherProof):
+		detail = saml.StatusNoAuthnContext
+	case req.IsPassive:
+		detail = saml.StatusNoPassive
+	default:
+		return err
+	}
+	return &saml.StatusError{Request: req, Why: err.Error(), Status: saml.Status{Code: saml.StatusResponder, Detail: detail}}
+}
+
+// suits says whether the session's proof is of a class that req takes.
+func suits(s gatehouse.Session, req saml.Request) bool {
+	return len(req.Contexts) == 0 || slices.Contains(req.Contexts, access.AuthnContext(s))
 }
 
 // redirect sends the browser to a path of ours, as a GET.
