@@ -143,10 +143,7 @@ func (p *IdP) receiveLogout(params parameters, name string, o *outline, post boo
 }
 
 func verifyLogoutRedirect(params parameters, name string, m *logoutMessage, sp Provider) error {
-	if m.signed {
-		return errors.New("a redirected message has an enveloped signature")
-	}
-	signed, err := verifyQuery(params, name, sp)
+	signed, err := verifyRedirect(params, name, sp, m.signed)
 	if err == nil && !signed {
 		err = errUnsigned
 	}

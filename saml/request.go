@@ -66,15 +66,11 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	if m.signed {
-		// The sender must take it out; nothing would verify it (§3.4.4.1).
-		return Request{}, unreadable(errors.New("a redirected request has an enveloped signature"))
-	}
 	sp, err := p.sender(m)
 	if err != nil {
 		return Request{}, err
 	}
-	signed, err := verifyQuery(params, samlRequest, sp)
+	signed, err := verifyRedirect(params, samlRequest, sp, m.signed)
 	if err != nil {
 		return Request{}, badSignature(err)
 	}

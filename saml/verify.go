@@ -20,6 +20,17 @@ var signatureMethods = map[string]x509.SignatureAlgorithm{
 	"http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": x509.SHA512WithRSA,
 }
 
+// verifyRedirect is verifyQuery for a message that may have a signature within
+// it. The sender must take that out (saml-bindings §3.4.4.1), and not all do
+// (pysaml2). It is not looked at: the one of the query must cover everything.
+func verifyRedirect(p parameters, name string, sp Provider, enveloped bool) (signed bool, err error) {
+	signed, err = verifyQuery(p, name, sp)
+	if err == nil && enveloped && !signed {
+		err = errors.New("a redirected message has an enveloped signature and no other")
+	}
+	return signed, err
+}
+
 // verifyQuery says whether a redirected message, in the parameter of that
 // name, is signed. A signature that
 // is there must be good, by any key of sp, over the octets as they were

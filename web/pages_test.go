@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 func TestPortal(t *testing.T) {
@@ -219,6 +220,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
 		"problem.html": p,
 		"leave.html":   leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"logout.html":  dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":    posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {

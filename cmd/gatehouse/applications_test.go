@@ -1,17 +1,26 @@
 package main
 
 import (
+	"bytes"
+	"compress/flate"
+	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"gatehouse/internal/demo"
 	"gatehouse/internal/outside"
+	"gatehouse/saml"
 )
 
 // estate is Gatehouse with real service providers around it, which bob may
@@ -34,13 +43,18 @@ func openEstate(t *testing.T, terms string, applications ...*outside.Application
 		providers += fmt.Sprintf("    - {name: %s, metadata_file: %q%s}\n", a.Name, file, terms)
 		rules += fmt.Sprintf("    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: %s}\n", demo.Suffix, a.Name)
 	}
-	e := &estate{gate: openGate(t, "access:\n  rules:\n", providers+rules), applications: applications}
+	e := &estate{applications: applications, gate: openGate(t, "access:\n  rules:\n", providers+rules)}
 	idp := []byte(e.browser(t).get("/saml/metadata").body)
 	for _, a := range applications {
-		a.Start(t, idp)
+		if a.Name != down {
+			a.Start(t, idp)
+		}
 	}
 	return e
 }
+
+// down is the name of an application that does not answer.
+const down = "down"
 
 var (
 	formTag  = regexp.MustCompile(`(?is)<form[^>]*>`)
@@ -103,6 +117,181 @@ func (b *browser) enter(a *outside.Application, username string) page {
 func posted(t testing.TB, p page) string {
 	t.Helper()
 	document, err := base64.StdEncoding.DecodeString(p.find(t, `name="SAMLResponse" value="([^"]*)"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(document)
+}
+
+var refresh = regexp.MustCompile(`(?i)<meta http-equiv="refresh" content="0; url=([^"]*)"`)
+
+// carry takes messages from one page to the next, as a browser does by itself.
+func (b *browser) carry(p page) page {
+	b.t.Helper()
+	for range 20 {
+		switch {
+		case refresh.MatchString(p.body):
+			p = b.get(p.find(b.t, refresh.String()))
+		case strings.Contains(p.body, `name="SAMLRequest"`) || strings.Contains(p.body, `name="SAMLResponse"`):
+			p = b.submit(p)
+		default:
+			return p
+		}
+	}
+	b.t.Fatalf("messages go round in circles, now at %s:\n%s", p.url, p.text())
+	return p
+}
+
+// signedInAt says whether an application knows the browser's person.
+func (b *browser) signedInAt(a *outside.Application) bool {
+	b.t.Helper()
+	stay := *b.client
+	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	here := *b
+	here.client = &stay
+	return here.get(a.Page).header.Get("X-User") != ""
+}
+
+func TestASignOutReachesEveryApplication(t *testing.T) {
+	t.Parallel()
+	pysaml2, mellon, shibboleth := outside.PySAML2(t), outside.Mellon(t), outside.Shibboleth(t)
+	e := openEstate(t, "", pysaml2, mellon, shibboleth)
+	for _, tt := range []struct {
+		name string
+		end  func(*browser) page
+		said string // at the end
+	}{
+		{"from the portal", func(b *browser) page { return b.post("/logout") }, "You are signed out."},
+		{"from pysaml2", func(b *browser) page { return b.get(pysaml2.Logout) }, "Signed out."},
+		{"from mellon", func(b *browser) page { return b.get(mellon.Logout) }, "Signed out."},
+		{"from Shibboleth, which wants no answer", func(b *browser) page { return b.get(shibboleth.Logout) }, "You are signed out."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := e.browser(t)
+			for _, a := range e.applications {
+				if p := b.enter(a, "bob"); p.header.Get("X-User") == "" {
+					t.Fatalf("bob was not signed in at %s: %s %d\n%s", a.Name, p.url, p.status, p.text())
+				}
+			}
+			p := b.carry(tt.end(b))
+			if !strings.Contains(p.text(), tt.said) {
+				t.Errorf("the sign-out ended at %.100s %d:\n%s\n%s", p.url, p.status, p.text(), e.log)
+			}
+			for _, a := range e.applications {
+				if b.signedInAt(a) {
+					t.Errorf("bob is still signed in at %s\n%s", a.Name, e.log)
+				}
+			}
+			if p := b.get("/"); p.url.Path != "/login" {
+				t.Errorf("bob is still signed in here: %s", p.url)
+			}
+		})
+	}
+}
+
+// The same by Debian's browser, with its own mind about forms, policies and
+// cookies of other sites.
+func TestASignOutInChromium(t *testing.T) {
+	t.Parallel()
+	chromium := outside.Chromium(t)
+	pysaml2, shibboleth := outside.PySAML2(t), outside.Shibboleth(t)
+	e := openEstate(t, "", pysaml2, shibboleth)
+	ctx, cancel := context.WithTimeout(chromium, time.Minute)
+	defer cancel()
+	w := &window{t, ctx}
+	w.opens(pysaml2.Page)
+	w.do(chromedp.SendKeys(chromedp.CSS("#username"), "bob"), chromedp.SendKeys(chromedp.CSS("#password"), demo.Password),
+		chromedp.Click(chromedp.CSS(`form button[type="submit"]`)))
+	signedIn := func(a *outside.Application) {
+		t.Helper()
+		w.awaits("Signed in.")
+		if at, _ := w.sees(); !strings.HasPrefix(at, a.Page) {
+			t.Fatalf("at %s, want %s", at, a.Page)
+		}
+	}
+	signedIn(pysaml2)
+	w.opens(shibboleth.Page)
+	signedIn(shibboleth)
+	w.opens(e.url + "/")
+	w.do(chromedp.Click(chromedp.CSS(`header summary`)), chromedp.Click(chromedp.CSS(`form[action="/logout"] button`)))
+	w.awaits("You are signed out.")
+	for _, a := range e.applications {
+		w.opens(a.Page)
+		w.awaits("With your company account")
+	}
+}
+
+// awaits waits until the page says text.
+func (w *window) awaits(text string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		at, said := w.sees()
+		if strings.Contains(said, text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s does not say %q:\n%s", at, text, said)
+		}
+	}
+}
+
+// An application that does not answer holds nobody up: the page before it leads
+// on, and whoever began hears that not everything was reached.
+func TestAnApplicationThatIsDownStrandsNobody(t *testing.T) {
+	t.Parallel()
+	mellon, dead := outside.Mellon(t), outside.PySAML2(t)
+	dead.Name = down
+	e := openEstate(t, "", mellon, dead)
+	for _, tt := range []struct {
+		name   string
+		resume func(b *browser, leaving page) page // of somebody stuck at a page that does not load
+	}{
+		{"by the link of the page", func(b *browser, leaving page) page {
+			return b.get(leaving.find(t, `<a href="([^"]*)">go on without it`))
+		}},
+		{"by the Back button", func(b *browser, leaving page) page { return b.get(leaving.url.String()) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := e.browser(t)
+			b.enter(mellon, "bob")
+			if p := b.get("/saml/launch?sp=" + url.QueryEscape(dead.EntityID)); !strings.Contains(p.body, "SAMLResponse") {
+				t.Fatalf("no answer for the application: %d %s", p.status, p.text())
+			}
+			leaving := b.get(mellon.Logout)
+			leaving.want(t, 200, "Signing you out", "down")
+			if b.get("/").url.Path != "/login" {
+				t.Error("bob is still signed in here while an application is waited for")
+			}
+			p := tt.resume(b, leaving)
+			if document := inQuery(t, p.find(t, refresh.String()), "SAMLResponse"); !strings.Contains(document, saml.StatusPartialLogout) {
+				t.Errorf("mellon is answered without %s:\n%s", saml.StatusPartialLogout, document)
+			}
+			b.carry(p).want(t, 200, "Signed out.")
+			if b.signedInAt(mellon) {
+				t.Error("bob is still signed in at mellon")
+			}
+		})
+	}
+	t.Run("from the portal", func(t *testing.T) {
+		b := e.browser(t)
+		b.signIn("bob")
+		b.get("/saml/launch?sp=" + url.QueryEscape(dead.EntityID))
+		b.get(b.post("/logout").url.String()).want(t, 200, "An application may still have you signed in")
+	})
+}
+
+// inQuery is a deflated message of an address.
+func inQuery(t testing.TB, address, field string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressed, err := base64.StdEncoding.DecodeString(u.Query().Get(field))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := io.ReadAll(flate.NewReader(bytes.NewReader(compressed)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,6 +167,17 @@ type Grant struct {
 	Participant saml.Participant
 }
 
+// Dispatch is a signed message of ours that the person's browser must carry
+// to a service provider.
+type Dispatch struct {
+	To         string           // the provider's name
+	URL        string           // from registered metadata; where Field is empty, with the message in its query
+	Field      string           // SAMLRequest or SAMLResponse, when it is to be posted
+	Message    gatehouse.Secret // then its base64
+	RelayState string           // then what goes with it
+	Skip       string           // a path of ours that goes on without it; empty: it is the last
+}
+
 // Post is a form that the person's browser must send to a service provider.
 type Post struct {
 	URL          string // from registered metadata or configuration, never from a request

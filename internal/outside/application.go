@@ -196,11 +196,11 @@ func (s *site) show(program string, output []byte, logs []string) {
 }
 
 // awaitDial waits until something listens at address.
-func (s *site) awaitDial(network, address string, ended chan struct{}) {
+func (s *site) awaitDial(address string, ended chan struct{}) {
 	s.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
-		c, err := net.Dial(network, address)
+		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()
 			return
@@ -211,6 +211,26 @@ func (s *site) awaitDial(network, address string, ended chan struct{}) {
 		case <-deadline:
 			s.t.Fatal(err)
 		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// awaitLine waits until a log file has a text. Some servers (shibd 3.4.1) do
+// not bear being knocked at while they start.
+func (s *site) awaitLine(name, text string, ended chan struct{}) {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		log, _ := os.ReadFile(s.path(name))
+		if bytes.Contains(log, []byte(text)) {
+			return
+		}
+		select {
+		case <-ended:
+			s.t.Fatalf("ended before %s said %q", name, text)
+		default:
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s does not say %q", name, text)
 		}
 	}
 }
@@ -243,7 +263,7 @@ Header always set X-User "expr=%%{REMOTE_USER}"
 </Location>
 `, s.dir, s.address)
 	conf := s.write("apache.conf", b.String()+more)
-	s.awaitDial("tcp", s.address, s.process(nil, []string{"error.log"}, program, "-DFOREGROUND", "-f", conf))
+	s.awaitDial(s.address, s.process(nil, []string{"error.log"}, program, "-DFOREGROUND", "-f", conf))
 }
 
 // moduleNames is the name under which Apache knows a module.

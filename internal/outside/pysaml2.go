@@ -25,7 +25,7 @@ func PySAML2(t testing.TB) *Application {
 	a.Metadata = out
 	a.run = func(t testing.TB, idp []byte) {
 		s.write("idp.xml", string(idp))
-		s.awaitDial("tcp", s.address, s.process([]string{"PYTHONDONTWRITEBYTECODE=1"}, nil, python, script, "serve", s.address, s.dir, xmlsec1))
+		s.awaitDial(s.address, s.process([]string{"PYTHONDONTWRITEBYTECODE=1"}, nil, python, script, "serve", s.address, s.dir, xmlsec1))
 	}
 	return a
 }

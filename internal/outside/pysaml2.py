@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.parse
 
-from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
+from saml2 import BINDING_HTTP_POST
 from saml2.client import Saml2Client
 from saml2.config import SPConfig
 from saml2.metadata import entity_descriptor
@@ -32,10 +32,7 @@ settings = {
         "sp": {
             "endpoints": {
                 "assertion_consumer_service": [(base + "/acs", BINDING_HTTP_POST)],
-                "single_logout_service": [
-                    (base + "/slo/redirect", BINDING_HTTP_REDIRECT),
-                    (base + "/slo/post", BINDING_HTTP_POST),
-                ],
+                "single_logout_service": [(base + "/slo", BINDING_HTTP_POST)],
             },
             "signing_algorithm": SIG_RSA_SHA256,
             "digest_algorithm": DIGEST_SHA256,
@@ -86,8 +83,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def user(self):
         cookie = http.cookies.SimpleCookie(self.headers.get("Cookie", ""))
         name = sessions.get(cookie["session"].value) if "session" in cookie else None
-        # What pysaml2 has logged out is not signed in any more.
-        return name if name and client.users.sources(name) else None
+        try:
+            return name if name and client.users.sources(name) else None
+        except KeyError:  # pysaml2 has logged it out
+            return None
 
     def form(self):
         length = int(self.headers.get("Content-Length", "0"))
@@ -96,13 +95,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with lock:
             url = urllib.parse.urlsplit(self.path)
-            query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
             if url.path == "/private":
                 return self.private()
             if url.path == "/logout":
                 return self.logout()
-            if url.path == "/slo/redirect":
-                return self.slo(query, BINDING_HTTP_REDIRECT)
             return self.answer(200, "<p>Signed out.</p>")
 
     def do_POST(self):
@@ -110,7 +106,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             form = self.form()
             if self.path == "/acs":
                 return self.acs(form)
-            return self.slo(form, BINDING_HTTP_POST)
+            return self.slo(form)
 
     def private(self):
         name = self.user()
@@ -133,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ((_, (binding, info)),) = client.global_logout(name).items()
         return self.deliver(info)
 
-    def slo(self, params, binding):
+    def slo(self, params, binding=BINDING_HTTP_POST):
         if "SAMLResponse" in params:
             answer = client.parse_logout_request_response(params["SAMLResponse"], binding)
             client.handle_logout_response(answer)

@@ -27,7 +27,7 @@ func Shibboleth(t testing.TB) *Application {
 		s.write("native.logger", fmt.Sprintf(shibbolethLogger, s.path("native.log")))
 		s.write("shibboleth2.xml", fmt.Sprintf(shibbolethConf, s.dir, a.EntityID, entityID(t, idp)))
 		ended := s.process(nil, []string{"shibd.log", "native.log"}, shibd, "-F", "-f", "-c", s.path("shibboleth2.xml"), "-p", s.path("shibd.pid"))
-		s.awaitDial("unix", s.path("shibd.sock"), ended)
+		s.awaitLine("shibd.log", "listener service starting", ended)
 		s.apache("ShibConfig "+s.path("shibboleth2.xml")+shibbolethApache, "shib")
 	}
 	return a

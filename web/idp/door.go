@@ -8,6 +8,9 @@
 // request, and asks the Broker. A cookie of its own binds the parked request
 // to the browser that brought it.
 //
+// Which providers were told of a session is kept beside it, so that a
+// sign-out can be told to each of them (logout.go).
+//
 // The door decides nothing: the Broker grants, package web shows pages, and
 // where an answer goes was chosen from registered metadata. No check of the
 // request's origin stands in front of it; the proof is in the message.
@@ -36,6 +39,13 @@ type Pages interface {
 	// Post answers with the page that posts p to its service provider.
 	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
 
+	// Dispatch answers with the page that takes the browser to a service
+	// provider with d.
+	Dispatch(w http.ResponseWriter, r *http.Request, d access.Dispatch) error
+
+	// SignOut ends these sessions of a person's, whichever browsers have them.
+	SignOut(w http.ResponseWriter, r *http.Request, person string, sessions []string) error
+
 	// Problem shows and logs err.
 	Problem(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -47,6 +57,11 @@ type IdP interface {
 	ParsePost(form string) (saml.Request, error)
 	Unsolicited(entityID, relayState string) (saml.Request, error)
 	Refuse(ctx context.Context, r saml.Request, s saml.Status) (saml.Response, error)
+	Provider(entityID string) (saml.Provider, bool)
+	ParseLogoutRedirect(rawQuery string) (*saml.LogoutRequest, *saml.LogoutResponse, error)
+	ParseLogoutPost(form string) (*saml.LogoutRequest, *saml.LogoutResponse, error)
+	AskToLogOut(ctx context.Context, to saml.Participant, id string) (saml.Dispatch, error)
+	AnswerLogout(ctx context.Context, r saml.LogoutRequest, s saml.Status) (saml.Dispatch, error)
 }
 
 // Broker grants.
@@ -54,28 +69,32 @@ type Broker interface {
 	Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (access.Grant, error)
 }
 
-// Records keeps parked requests, for all replicas. Get and Take fail with
+// Records keeps parked requests, participants and sign-outs, for all replicas. Get and Take fail with
 // ErrNotFound when there is none; of many who Take one, one gets it.
 type Records interface {
 	Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error
 	Get(ctx context.Context, kind, key string) ([]byte, error)
 	Take(ctx context.Context, kind, key string) ([]byte, error)
+	Forget(ctx context.Context, kind, key string) error
+	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 }
 
 // Config is what the door must know of the deployment.
 type Config struct {
-	PublicURL string // what browsers see; cookies are Secure exactly when it is https
+	PublicURL  string        // what browsers see; cookies are Secure exactly when it is https
+	SessionMax time.Duration // the longest that a session lasts
 }
 
 // Door answers everything under /saml/.
 type Door struct {
-	secure  bool
-	idp     IdP
-	broker  Broker
-	records Records
-	log     *slog.Logger
-	now     func() time.Time
-	room    room // for parked requests
+	secure     bool
+	sessionMax time.Duration
+	idp        IdP
+	broker     Broker
+	records    Records
+	log        *slog.Logger
+	now        func() time.Time
+	room       room // for parked requests
 }
 
 // New makes the door. nil for now means time.Now.
@@ -84,16 +103,18 @@ func New(cfg Config, idp IdP, broker Broker, records Records, log *slog.Logger, 
 		now = time.Now
 	}
 	return &Door{
-		secure:  strings.HasPrefix(cfg.PublicURL, "https://"),
-		idp:     idp,
-		broker:  broker,
-		records: records,
-		log:     log,
-		now:     now,
+		secure:     strings.HasPrefix(cfg.PublicURL, "https://"),
+		sessionMax: cfg.SessionMax,
+		idp:        idp,
+		broker:     broker,
+		records:    records,
+		log:        log,
+		now:        now,
 	}
 }
 
-// Handler serves /saml/metadata, /saml/sso, /saml/launch and /saml/continue.
+// Handler serves /saml/metadata, /saml/sso, /saml/slo, /saml/launch and where
+// they go on.
 func (d *Door) Handler(p Pages) http.Handler {
 	v := &visitor{Door: d, pages: p}
 	mux := http.NewServeMux()
@@ -102,9 +123,13 @@ func (d *Door) Handler(p Pages) http.Handler {
 	mux.Handle("POST /saml/sso", v.serve(v.posted))
 	mux.Handle("GET /saml/launch", v.serve(v.launch))
 	mux.Handle("GET "+continuePath, v.serve(v.resume))
+	mux.Handle("GET /saml/slo", v.serve(v.logoutRedirected))
+	mux.Handle("POST /saml/slo", v.serve(v.logoutPosted))
+	mux.Handle("GET "+logoutPath, v.serve(v.goOn))
 	mux.Handle("/saml/", v.serve(func(http.ResponseWriter, *http.Request) error { return gatehouse.ErrNotFound }))
 	for path, methods := range map[string]string{
 		"/saml/metadata": "GET, HEAD", "/saml/sso": "GET, POST", "/saml/launch": "GET", continuePath: "GET",
+		"/saml/slo": "GET, POST", logoutPath: "GET",
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { notAllowed(w, methods) })
 	}

@@ -80,16 +80,16 @@ func pathOf(handle string) string {
 // cookie binds the request under handle to a browser: a link to somebody
 // else's parked request signs nobody in. Lax lets it come along when the
 // provider's site sends the browser here.
-func (v *visitor) cookie(handle, value string, maxAge int) *http.Cookie {
+func (d *Door) cookie(handle, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: v.cookieName(handle), Value: value, MaxAge: maxAge,
-		Path: "/", HttpOnly: true, Secure: v.secure, SameSite: http.SameSiteLaxMode,
+		Name: d.cookieName(handle), Value: value, MaxAge: maxAge,
+		Path: "/", HttpOnly: true, Secure: d.secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-func (v *visitor) cookieName(handle string) string {
+func (d *Door) cookieName(handle string) string {
 	name := "gatehouse-saml-" + handle[:8]
-	if v.secure {
+	if d.secure {
 		// The prefix keeps other hosts of the domain from setting it
 		// (RFC 6265bis §4.1.3.2).
 		return "__Host-" + name

@@ -45,15 +45,20 @@ func (v *visitor) redirected(w http.ResponseWriter, r *http.Request) error {
 func (v *visitor) posted(w http.ResponseWriter, r *http.Request) error {
 	form, status := readForm(w, r)
 	if status != http.StatusOK {
-		w.Header().Set("Connection", "close")
-		http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
-		return nil
+		return badForm(w, status)
 	}
 	req, err := v.idp.ParsePost(form)
 	if err != nil {
 		return err
 	}
 	return v.begin(w, r, req)
+}
+
+// badForm answers a form that readForm does not take.
+func badForm(w http.ResponseWriter, status int) error {
+	w.Header().Set("Connection", "close")
+	http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
+	return nil
 }
 
 // readForm reads the body of a form, as it was sent. A body that does not say
@@ -138,6 +143,9 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")
+	}
+	if err == nil {
+		err = v.remember(r.Context(), session, grant.Participant)
 	}
 	if err != nil {
 		return access.Post{}, tell(req, err)

@@ -141,8 +141,8 @@ func TestWhoIsSignedInIsSentOnAtOnce(t *testing.T) {
 	}
 	w.refusal = nil
 	w.get(w.redirectURL(r, relayState))
-	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || len(w.records.all) != 0 {
-		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, len(w.records.all))
+	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || w.waiting() != 0 {
+		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, w.waiting())
 	}
 }
 
