@@ -62,6 +62,8 @@ func (s *Server) SignOut(w http.ResponseWriter, r *http.Request, person string, 
 	if err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}
+	who, err := s.Session(r)
+	here := err == nil && slices.Contains(ids, who.ID) // asked before it is gone
 	for _, record := range records {
 		var v visit
 		if json.Unmarshal(record.Body, &v) != nil || !slices.Contains(ids, v.Session.ID) {
@@ -74,7 +76,7 @@ func (s *Server) SignOut(w http.ResponseWriter, r *http.Request, person string, 
 			return fmt.Errorf("sessions: %w", err)
 		}
 	}
-	if who, err := s.Session(r); err == nil && slices.Contains(ids, who.ID) {
+	if here {
 		return s.leaveSession(w, r)
 	}
 	return nil
