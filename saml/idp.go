@@ -24,6 +24,7 @@ type Endpoints struct {
 	Metadata string   // where the metadata document is; the entity ID unless one is configured
 	SSO      string   // where requests arrive, by redirect and by POST
 	SLO      string   // where logout messages do; empty: nowhere
+	ECP      string   // where programs send requests by SOAP; empty: nowhere
 	AWS      []string // assertion consumer services of AWS's sign-in, the default first
 }
 
@@ -207,18 +208,11 @@ func (p *IdP) all() []Provider {
 }
 
 // Registered says whether acs is, byte for byte, one of the provider's
-// registered assertion consumer services. An answer goes nowhere else.
-func (p *IdP) Registered(entityID, acs string) bool {
+// registered assertion consumer services: of those that take a POST or, for
+// ECP, of those with the PAOS binding. An answer goes nowhere else.
+func (p *IdP) Registered(entityID, acs string, ecp bool) bool {
 	sp, ok := p.Provider(entityID)
-	if !ok {
-		return false
-	}
-	for _, e := range sp.endpoints {
-		if e.location == acs {
-			return true
-		}
-	}
-	return false
+	return ok && slices.ContainsFunc(sp.services(ecp), func(e endpoint) bool { return e.location == acs })
 }
 
 // IsAWS says whether entityID is one of AWS's own (IAM User Guide, "Configure SAML assertions").

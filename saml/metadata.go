@@ -16,6 +16,8 @@ var nameIDFormats = []string{NameIDPersistent, NameIDEmail, NameIDTransient}
 const (
 	protocolSAML2   = "urn:oasis:names:tc:SAML:2.0:protocol"
 	bindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+	bindingSOAP     = "urn:oasis:names:tc:SAML:2.0:bindings:SOAP"
+	bindingPAOS     = "urn:oasis:names:tc:SAML:2.0:bindings:PAOS"
 	bindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 )
 
@@ -56,6 +58,9 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 	}
 	w.service(mdSingleSignOnService, bindingRedirect, p.endpoints.SSO)
 	w.service(mdSingleSignOnService, bindingPost, p.endpoints.SSO)
+	if p.endpoints.ECP != "" {
+		w.service(mdSingleSignOnService, bindingSOAP, p.endpoints.ECP)
+	}
 	w.close()
 	w.organization(p.cfg.Organization)
 	w.contact(p.cfg.Contact)

@@ -34,7 +34,8 @@ type Provider struct {
 	SignedRequests bool   // its metadata says that it signs all its requests
 	AWS            bool   // a role must be chosen; the rest does not apply
 
-	endpoints  []endpoint
+	endpoints  []endpoint          // that take a POST
+	paos       []endpoint          // that take what a program brings
 	logout     []logoutService     // in the order of its metadata
 	keys       []*x509.Certificate // that its requests may be signed with
 	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
@@ -42,7 +43,7 @@ type Provider struct {
 	validUntil time.Time           // zero: for ever
 }
 
-// endpoint is an assertion consumer service with the POST binding.
+// endpoint is an assertion consumer service.
 type endpoint struct {
 	location  string
 	index     int
@@ -179,18 +180,13 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 // parseMetadata reads the metadata of one service provider: an
 // EntityDescriptor, or an EntitiesDescriptor with one of them.
 func parseMetadata(document []byte, now time.Time, encrypt Encrypt) (*Provider, error) {
-	var root xml.Name
-	err := scan(document, strictness{comments: true, element: func(path []xml.Name, e xml.StartElement) error {
-		if len(path) == 1 {
-			root = e.Name
-		}
-		return nil
-	}})
+	var seen glance
+	err := scan(document, strictness{comments: true, element: seen.element})
 	if err != nil {
 		return nil, err
 	}
 	var all crewjam.EntitiesDescriptor
-	if root == (xml.Name{Space: namespaces[nsMD].uri, Local: "EntitiesDescriptor"}) {
+	if seen.root == (xml.Name{Space: namespaces[nsMD].uri, Local: "EntitiesDescriptor"}) {
 		err = xml.Unmarshal(document, &all)
 	} else {
 		all.EntityDescriptors = make([]crewjam.EntityDescriptor, 1)
@@ -199,7 +195,64 @@ func parseMetadata(document []byte, now time.Time, encrypt Encrypt) (*Provider, 
 	if err != nil {
 		return nil, fmt.Errorf("not metadata: %w", err)
 	}
-	return soleProvider(&all, now, encrypt)
+	sp, err := soleProvider(&all, now, encrypt)
+	if err != nil {
+		return nil, err
+	}
+	return sp, sp.addPAOS(seen.paos)
+}
+
+// glance is what is read of metadata besides crewjam's types, which forget
+// the locations of the PAOS binding.
+type glance struct {
+	root  xml.Name
+	saml2 bool // within a role that speaks SAML 2.0
+	paos  []crewjam.IndexedEndpoint
+}
+
+func (g *glance) element(path []xml.Name, e xml.StartElement) error {
+	if len(path) == 1 {
+		g.root = e.Name
+	}
+	attribute := func(name string) string {
+		for _, a := range e.Attr {
+			if a.Name == (xml.Name{Local: name}) {
+				return a.Value
+			}
+		}
+		return ""
+	}
+	switch e.Name {
+	case inMD("SPSSODescriptor"):
+		g.saml2 = slices.Contains(strings.Fields(attribute("protocolSupportEnumeration")), protocolSAML2)
+	case inMD("AssertionConsumerService"):
+		if !g.saml2 || attribute("Binding") != bindingPAOS {
+			return nil
+		}
+		service := crewjam.IndexedEndpoint{Location: attribute("Location")}
+		var err error
+		if service.Index, err = strconv.Atoi(attribute("index")); err != nil {
+			return errors.New("a PAOS service has no index")
+		}
+		if is, err := strconv.ParseBool(attribute("isDefault")); err == nil {
+			service.IsDefault = &is
+		}
+		g.paos = append(g.paos, service)
+	}
+	return nil
+}
+
+func inMD(local string) xml.Name { return xml.Name{Space: namespaces[nsMD].uri, Local: local} }
+
+// addPAOS keeps the services that take what an enhanced client brings.
+func (sp *Provider) addPAOS(services []crewjam.IndexedEndpoint) error {
+	for _, s := range services {
+		if err := checkLocation("assertion consumer service", s.Location); err != nil {
+			return err
+		}
+		sp.paos = append(sp.paos, endpoint{s.Location, s.Index, s.IsDefault})
+	}
+	return nil
 }
 
 func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time, encrypt Encrypt) (*Provider, error) {
@@ -306,41 +359,49 @@ func (sp *Provider) addEndpoints(services []crewjam.IndexedEndpoint) error {
 	if len(sp.endpoints) == 0 {
 		return errors.New("it has no assertion consumer service with the HTTP-POST binding")
 	}
-	sp.ACS = sp.defaultACS()
+	sp.ACS = defaultACS(sp.endpoints)
 	return nil
 }
 
-func (sp *Provider) defaultACS() string {
-	for _, e := range sp.endpoints {
+// services are the assertion consumer services for ECP, or for a POST.
+func (sp *Provider) services(ecp bool) []endpoint {
+	if ecp {
+		return sp.paos
+	}
+	return sp.endpoints
+}
+
+func defaultACS(services []endpoint) string {
+	for _, e := range services {
 		if e.isDefault != nil && *e.isDefault {
 			return e.location
 		}
 	}
-	for _, e := range sp.endpoints {
+	for _, e := range services {
 		if e.isDefault == nil {
 			return e.location
 		}
 	}
-	if len(sp.endpoints) == 0 {
+	if len(services) == 0 {
 		return ""
 	}
-	return sp.endpoints[0].location
+	return services[0].location
 }
 
-// chooseACS finds where the answer to a request goes (saml-core §3.4.1). A
-// URL must be a registered one byte for byte; an index must exist and take a
-// POST. What is not registered is never answered at another place instead.
-func (sp *Provider) chooseACS(location, index string) (string, error) {
+// chooseACS finds where the answer to a request goes (saml-core §3.4.1), among
+// the services with the right binding. A URL must be a registered one byte for
+// byte; an index must exist. What is not registered is never answered at another place instead.
+func chooseACS(services []endpoint, location, index string) (string, error) {
 	if location != "" && index != "" {
 		return "", errors.New("it names an assertion consumer service both by URL and by index")
 	}
 	if location == "" && index == "" {
-		if acs := sp.defaultACS(); acs != "" {
+		if acs := defaultACS(services); acs != "" {
 			return acs, nil
 		}
 		return "", errors.New("the provider has no assertion consumer service")
 	}
-	for _, e := range sp.endpoints {
+	for _, e := range services {
 		if (location != "" && e.location == location) || (index != "" && strconv.Itoa(e.index) == index) {
 			return e.location, nil
 		}

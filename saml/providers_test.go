@@ -96,11 +96,11 @@ func TestProvidersFromAFolder(t *testing.T) {
 func TestMetadataThatRunsOutWhileWeRunIsNoLongerGood(t *testing.T) {
 	at := noon
 	p := newIdPAt(t, func() time.Time { return at }, providerFile(t, "Wiki", strings.Replace(wikiMetadata(), "entityID=", `validUntil="2026-11-21T13:00:00Z" entityID=`, 1)))
-	if sp, ok := p.Provider(wikiID); !ok || sp.Name != "Wiki" || !p.Registered(wikiID, wikiACS) {
+	if sp, ok := p.Provider(wikiID); !ok || sp.Name != "Wiki" || !p.Registered(wikiID, wikiACS, false) {
 		t.Errorf("%+v, %v", sp, ok)
 	}
 	at = noon.Add(time.Hour)
-	if _, ok := p.Provider(wikiID); ok || p.Registered(wikiID, wikiACS) {
+	if _, ok := p.Provider(wikiID); ok || p.Registered(wikiID, wikiACS, false) {
 		t.Error("it is over")
 	}
 	if got := p.Providers(); len(got) != 3 {
@@ -117,11 +117,11 @@ func TestRegisteredIsByteForByte(t *testing.T) {
 		wikiACS: true, "https://wiki.corp.example/old": true, wikiACS + "/": false, wikiACS + "?": false, "": false,
 		strings.ToUpper(wikiACS): false, "https://vault.corp.example/acs": false, "https://wiki.corp.example/saml/ecp": false,
 	} {
-		if p.Registered(wikiID, acs) != want {
+		if p.Registered(wikiID, acs, false) != want {
 			t.Errorf("%q: want %v", acs, want)
 		}
 	}
-	if p.Registered("https://unknown.example", wikiACS) || !p.Registered(awsAudience, testAWSACS) {
+	if p.Registered("https://unknown.example", wikiACS, false) || !p.Registered(awsAudience, testAWSACS, false) {
 		t.Error("unknown provider, or AWS")
 	}
 }

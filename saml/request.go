@@ -42,6 +42,8 @@ type Request struct {
 	ForceAuthn bool   `json:"force_authn,omitempty"` // the person must prove again who they are
 	IsPassive  bool   `json:"is_passive,omitempty"`  // nothing may be shown to the person
 
+	ECP bool `json:"ecp,omitempty"` // a program brought it, and takes the answer to a PAOS service
+
 	NameIDFormat string   `json:"name_id_format,omitempty"` // demanded; empty: ours to choose
 	Subject      NameID   `json:"subject,omitzero"`         // the person it must be about; empty: whoever signs in
 	Contexts     []string `json:"contexts,omitempty"`       // classes of sign-in that will do; empty: any
@@ -74,7 +76,7 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, badSignature(err)
 	}
-	return p.accept(m, sp, signed, params)
+	return p.acceptForm(m, sp, signed, params)
 }
 
 // ParsePost reads an AuthnRequest that came by the HTTP-POST binding
@@ -104,9 +106,9 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 		if m, err = verifyAuthnRequest(document, m, sp); err != nil {
 			return Request{}, badSignature(err)
 		}
-		return p.accept(m, sp, true, params)
+		return p.acceptForm(m, sp, true, params)
 	}
-	return p.accept(m, sp, false, params)
+	return p.acceptForm(m, sp, false, params)
 }
 
 // Unsolicited is what a person asks for who begins here: to be sent to that
@@ -123,9 +125,25 @@ func (p *IdP) Unsolicited(entityID, relayState string) (Request, error) {
 	return Request{Provider: sp.EntityID, ACS: sp.ACS, RelayState: relayState}, nil
 }
 
-// accept makes the checks that both bindings share. m is what the signature
-// covered, where there is one.
-func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
+// acceptForm is accept for what a browser brought by its query or a form.
+func (p *IdP) acceptForm(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
+	if m.Destination != p.endpoints.SSO && (m.Destination != "" || signed) {
+		return Request{}, elsewhere(m.Destination)
+	}
+	relayState, err := params.relayState()
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	return p.accept(m, sp, signed, Request{RelayState: relayState})
+}
+
+func elsewhere(destination string) error {
+	return refused(fmt.Errorf("destination %q", destination), "Destination", "The sign-in request was meant for another place.")
+}
+
+// accept makes the checks that all bindings share, and fills in r. m is what
+// the signature covered, where there is one.
+func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, r Request) (Request, error) {
 	if sp.SignedRequests && !signed {
 		return Request{}, badSignature(fmt.Errorf("%s signs its requests, and this one is not signed", sp.EntityID))
 	}
@@ -133,37 +151,31 @@ func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameter
 		return Request{}, refused(fmt.Errorf("issued at %s", m.IssueInstant.UTC().Format(time.RFC3339)), "IssueInstant",
 			"The sign-in request is too old, or the application's clock is wrong. Start again from the application.")
 	}
-	if m.Destination != p.endpoints.SSO && (m.Destination != "" || signed) {
-		return Request{}, refused(fmt.Errorf("destination %q", m.Destination), "Destination",
-			"The sign-in request was meant for another place.")
-	}
-	relayState, err := params.relayState()
-	if err != nil {
-		return Request{}, unreadable(err)
-	}
-	r := Request{
-		ID: m.ID, Provider: sp.EntityID, RelayState: relayState,
-		ForceAuthn: m.ForceAuthn != nil && *m.ForceAuthn,
-		IsPassive:  m.IsPassive != nil && *m.IsPassive,
-	}
+	r.ID, r.Provider = m.ID, sp.EntityID
+	r.ForceAuthn, r.IsPassive = m.ForceAuthn != nil && *m.ForceAuthn, m.IsPassive != nil && *m.IsPassive
 	if sp.AWS {
 		return r, nil // a role must be chosen first; the request has no say in where it leads
 	}
-	if r.ACS, err = m.chooseACS(sp); err != nil {
+	var err error
+	if r.ACS, err = m.chooseACS(sp, r.ECP); err != nil {
 		return Request{}, refused(err, "AssertionConsumerService",
 			"The application asks for an answer at a place that is not registered for it.")
 	}
 	return m.demands(r, sp)
 }
 
-func (m *authnRequest) chooseACS(sp Provider) (string, error) {
-	if m.ProtocolBinding != "" && m.ProtocolBinding != bindingPost {
-		return "", fmt.Errorf("it wants the answer by %q; only HTTP-POST is supported", m.ProtocolBinding)
+func (m *authnRequest) chooseACS(sp Provider, ecp bool) (string, error) {
+	binding := bindingPost
+	if ecp {
+		binding = bindingPAOS
+	}
+	if m.ProtocolBinding != "" && m.ProtocolBinding != binding {
+		return "", fmt.Errorf("it wants the answer by %q; here it goes by %s", m.ProtocolBinding, binding)
 	}
 	if m.ProtocolBinding != "" && m.AssertionConsumerServiceIndex != "" {
 		return "", errors.New("it names both an index and a binding") // saml-core §3.4.1
 	}
-	return sp.chooseACS(m.AssertionConsumerServiceURL, m.AssertionConsumerServiceIndex)
+	return chooseACS(sp.services(ecp), m.AssertionConsumerServiceURL, m.AssertionConsumerServiceIndex)
 }
 
 // sender finds the registered provider that m claims to come from.
@@ -380,7 +392,7 @@ func (m *authnRequest) complete() error {
 	if m.Version != "2.0" {
 		return fmt.Errorf("version %q: want 2.0", m.Version)
 	}
-	if !isNCName(m.ID) {
+	if !isID(m.ID) {
 		return fmt.Errorf("ID %q is none", m.ID)
 	}
 	if m.IssueInstant.IsZero() {

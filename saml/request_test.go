@@ -541,7 +541,7 @@ func fuzzed(t *testing.T, p *IdP, r Request, err error) {
 		}
 		return
 	}
-	if !isNCName(r.ID) || !(IsAWS(r.Provider) || p.Registered(r.Provider, r.ACS)) {
+	if !isID(r.ID) || !(IsAWS(r.Provider) || p.Registered(r.Provider, r.ACS, r.ECP)) {
 		t.Errorf("accepted %+v", r)
 	}
 }

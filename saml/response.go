@@ -76,6 +76,7 @@ type scratch struct {
 // respond writes m, signs it and leaves its base64 in s.encoded.
 func (s *scratch) respond(m *message, k *signer) error {
 	s.xml.reset()
+	s.xml.numbered = m.ECP
 	if err := s.response(m, k); err != nil {
 		return err
 	}
@@ -132,6 +133,7 @@ func (s *scratch) enclose(m *message, k *signer) error {
 		return s.assertion(&s.xml, m, k)
 	}
 	s.plain.reset()
+	s.plain.numbered = m.ECP
 	if err := s.assertion(&s.plain, m, k); err != nil {
 		return err
 	}

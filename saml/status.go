@@ -53,11 +53,11 @@ func (e *StatusError) Unwrap() error {
 
 // Refuse makes a signed Response that answers r with st and no assertion.
 func (p *IdP) Refuse(ctx context.Context, r Request, st Status) (Response, error) {
-	if !p.Registered(r.Provider, r.ACS) {
+	if !p.Registered(r.Provider, r.ACS, r.ECP) {
 		return Response{}, fmt.Errorf("saml: %q is not registered for %q: %w", r.ACS, r.Provider, gatehouse.ErrInvalid)
 	}
 	m := message{issuer: p.entityID, status: st}
-	m.Recipient, m.InResponseTo, m.Sign = r.ACS, r.ID, SignResponse
+	m.Recipient, m.InResponseTo, m.Sign, m.ECP = r.ACS, r.ID, SignResponse, r.ECP
 	m.responseID, _, _ = newIDs()
 	return p.emit(ctx, &m, m.responseID)
 }

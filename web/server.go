@@ -74,6 +74,11 @@ type Pages interface {
 	// Session is who is signed in in this browser, or ErrNoSession.
 	Session(r *http.Request) (gatehouse.Session, error)
 
+	// Turn waits for a turn to prove somebody, as the sign-in page does; the
+	// caller leaves again. It fails with ErrUnavailable when there is none for
+	// too long.
+	Turn(r *http.Request) (leave func(), err error)
+
 	// Post answers with the page that posts p to its service provider.
 	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
 

@@ -2,9 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
+
+	"gatehouse"
 )
 
 // How many sign-ins run at a time, how many of them for one client address,
@@ -97,4 +101,13 @@ func clientOf(ip string) string {
 	}
 	prefix, _ := addr.Prefix(ipv6OneClient)
 	return prefix.String()
+}
+
+// Turn waits for a turn to prove the person of r, for another door.
+func (s *Server) Turn(r *http.Request) (leave func(), err error) {
+	leave, err = s.signIns.enter(r.Context(), factsFrom(r.Context()).ip)
+	if errors.Is(err, errBusy) {
+		return nil, &gatehouse.Unavailable{What: "sign-in", Name: "turn", Err: err}
+	}
+	return leave, err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beevik/etree"
 	"github.com/chromedp/chromedp"
 
 	"gatehouse/internal/demo"
@@ -332,6 +334,132 @@ func TestRealApplicationsSignPeopleIn(t *testing.T) {
 			if p := e.browser(t).enter(a, "dan"); p.header.Get("X-User") != "" || p.status != 403 {
 				t.Errorf("dan, whom no rule admits, got %d as %q:\n%s", p.status, p.header.Get("X-User"), p.text())
 			}
+		})
+	}
+}
+
+// program is an enhanced client: it asks an application for a page, takes the
+// envelope that it gets to Gatehouse, and the answer back (saml-profiles §4.2).
+type program struct {
+	t      *testing.T
+	client *http.Client
+}
+
+func newProgram(t *testing.T) *program {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &program{t, &http.Client{Jar: jar, Timeout: 30 * time.Second}}
+}
+
+func (c *program) do(method, address, body string, alter func(*http.Request)) (*http.Response, string) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html, application/vnd.paos+xml")
+	r.Header.Set("PAOS", `ver="urn:liberty:paos:2003-08";"urn:oasis:names:tc:SAML:2.0:profiles:SSO:ecp"`)
+	if alter != nil {
+		alter(r)
+	}
+	res, err := c.client.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return res, string(text)
+}
+
+// envelope is a SOAP document that a program changes.
+func (c *program) envelope(text string) *etree.Document {
+	c.t.Helper()
+	doc := etree.NewDocument()
+	if err := doc.ReadFromString(text); err != nil || doc.Root() == nil || doc.Root().Tag != "Envelope" {
+		c.t.Fatalf("no envelope: %v\n%s", err, text)
+	}
+	return doc
+}
+
+func (c *program) text(doc *etree.Document) string {
+	c.t.Helper()
+	text, err := doc.WriteToString()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return text
+}
+
+// signIn goes all the way, and says what the application then calls the person.
+func (c *program) signIn(g *gate, a *outside.Application, username, password string) (status int, user, answer string) {
+	c.t.Helper()
+	_, text := c.do("GET", a.Page, "", nil)
+	asked := c.envelope(text)
+	where := asked.FindElement("./Envelope/Header/Request[@responseConsumerURL]").SelectAttrValue("responseConsumerURL", "")
+	relayState := asked.FindElement("./Envelope/Header/RelayState")
+	forIdP := asked.Copy()
+	forIdP.Root().RemoveChild(forIdP.FindElement("./Envelope/Header"))
+	res, text := c.do("POST", g.url+"/saml/ecp", c.text(forIdP), func(r *http.Request) {
+		r.SetBasicAuth(username, password)
+		r.Header.Set("Content-Type", "text/xml")
+		r.ContentLength = -1 // chunked, as saml2aws sends it
+	})
+	if res.StatusCode != http.StatusOK {
+		return res.StatusCode, "", text
+	}
+	if len(res.Cookies()) > 0 {
+		c.t.Errorf("a program got the cookies %v", res.Cookies())
+	}
+	given := c.envelope(text)
+	if to := given.FindElement("./Envelope/Header/Response").SelectAttrValue("AssertionConsumerServiceURL", ""); to != where {
+		c.t.Fatalf("the answer is for %q, the application is at %q", to, where)
+	}
+	header := given.FindElement("./Envelope/Header")
+	for _, el := range header.ChildElements() {
+		header.RemoveChild(el)
+	}
+	if relayState != nil {
+		header.AddChild(relayState.Copy())
+	}
+	page, body := c.do("POST", where, c.text(given), func(r *http.Request) { r.Header.Set("Content-Type", "application/vnd.paos+xml") })
+	if user := page.Header.Get("X-User"); user != "" {
+		return page.StatusCode, user, text
+	}
+	page, _ = c.do("GET", a.Page, "", nil)
+	return page.StatusCode, page.Header.Get("X-User"), text + "\n" + body
+}
+
+func TestProgramsSignInAtRealApplications(t *testing.T) {
+	t.Parallel()
+	for _, open := range []func(testing.TB) *outside.Application{outside.Mellon, outside.Shibboleth} {
+		a := open(t)
+		t.Run(a.Name, func(t *testing.T) {
+			e := openEstate(t, "", a)
+			status, user, answer := newProgram(t).signIn(e.gate, a, "bob", demo.Password)
+			if browser := e.browser(t).enter(a, "bob").header.Get("X-User"); user == "" || user != browser {
+				t.Errorf("to a program bob is %q (%d), in a browser %q\n%.3000s\n%s", user, status, browser, answer, e.log)
+			}
+			if !strings.Contains(answer, "<saml2p:Response ") || !strings.Contains(answer, "xmlenc11#aes128-gcm") {
+				t.Errorf("want prefixes that every client reads, and an encrypted assertion:\n%.3000s", answer)
+			}
+			if status, user, answer := newProgram(t).signIn(e.gate, a, "bob", "wrong"); status != http.StatusUnauthorized || user != "" {
+				t.Errorf("a wrong password: %d, %q\n%s", status, user, answer)
+			}
+			if _, user, answer := newProgram(t).signIn(e.gate, a, "dan", demo.Password); user != "" || !strings.Contains(answer, saml.StatusRequestDenied) {
+				t.Errorf("dan, whom no rule admits, is %q\n%s", user, answer)
+			}
+			for range 3 {
+				newProgram(t).signIn(e.gate, a, "bob", "wrong")
+			}
+			if status, _, _ := newProgram(t).signIn(e.gate, a, "bob", demo.Password); status != http.StatusTooManyRequests {
+				t.Errorf("the fifth guess was answered with %d", status)
+			}
+			e.browser(t).post("/login", "username", "bob", "password", demo.Password).want(t, 429, "Too many attempts.")
 		})
 	}
 }

@@ -157,7 +157,7 @@ func (h *house) openTickets(cfg *config.Config) (access.Tickets, error) {
 
 // endpoints says where the world reaches us, and where AWS takes responses.
 func endpoints(cfg *config.Config, client *aws.Client) saml.Endpoints {
-	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso"), SLO: publicURL(cfg, "saml", "slo")}
+	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso"), SLO: publicURL(cfg, "saml", "slo"), ECP: publicURL(cfg, "saml", "ecp")}
 	for _, a := range cfg.Accounts {
 		if acs := client.Recipient(a); !slices.Contains(e.AWS, acs) {
 			e.AWS = append(e.AWS, acs)

@@ -61,8 +61,9 @@ type IdP interface {
 	// Provider is a registered service provider whose metadata is good.
 	Provider(entityID string) (saml.Provider, bool)
 
-	// Registered says whether acs is, byte for byte, one of the provider's own.
-	Registered(entityID, acs string) bool
+	// Registered says whether acs is, byte for byte, one of the provider's own:
+	// of those that a program takes an answer to, or a browser.
+	Registered(entityID, acs string, ecp bool) bool
 
 	// Subject is what a provider is to call the session's person, in that
 	// format or its usual one.

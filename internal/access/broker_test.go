@@ -150,7 +150,7 @@ func (w *world) Provider(entityID string) (saml.Provider, bool) {
 	return saml.Provider{EntityID: entityID, Name: "Wiki", ACS: "https://wiki/acs", Sign: saml.SignBoth}, entityID == "wiki"
 }
 
-func (w *world) Registered(entityID, acs string) bool {
+func (w *world) Registered(entityID, acs string, _ bool) bool {
 	return entityID == "wiki" && strings.HasPrefix(acs, "https://wiki/acs")
 }
 

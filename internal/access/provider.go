@@ -26,8 +26,8 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	for _, v := range via {
 		event.Rules, event.Groups = append(event.Rules, v.Rule), append(event.Groups, v.Group.DN)
 	}
-	acs := cmp.Or(ask.ACS, sp.ACS)
-	if !b.d.IdP.Registered(sp.EntityID, acs) {
+	acs, ecp := cmp.Or(ask.ACS, sp.ACS), s.Door == gatehouse.DoorECP
+	if !b.d.IdP.Registered(sp.EntityID, acs, ecp) {
 		return Grant{}, fmt.Errorf("assertion consumer service %q is not one of %s: %w", acs, sp.EntityID, gatehouse.ErrNotEntitled)
 	}
 	if len(ask.Contexts) > 0 && !slices.Contains(ask.Contexts, AuthnContext(s)) {
@@ -43,7 +43,7 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	told := saml.Participant{Provider: sp.EntityID, NameID: subject, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID)}
 	response, err := b.d.IdP.Respond(ctx, saml.Assertion{
 		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: subject,
-		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign,
+		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign, ECP: ecp,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("making the assertion: %w", err)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Shibboleth is Apache with mod_shib, and its shibd.
+// Shibboleth is Apache with mod_shib, and its shibd. It is told how to sign:
+// left alone it signs what is for programs by SHA-1.
 func Shibboleth(t testing.TB) *Application {
 	t.Helper()
 	module(t, "mod_shib.so", "libapache2-mod-shib")
@@ -75,7 +76,7 @@ const shibbolethConf = `<SPConfig xmlns="urn:mace:shibboleth:3.0:native:sp:confi
 <OutOfProcess logger="%[1]s/shibd.logger"/>
 <InProcess logger="%[1]s/native.logger"/>
 <UnixListener address="%[1]s/shibd.sock"/>
-<ApplicationDefaults entityID="%[2]s" REMOTE_USER="nameid" signing="true">
+<ApplicationDefaults entityID="%[2]s" REMOTE_USER="nameid" signing="true" signingAlg="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256" digestAlg="http://www.w3.org/2001/04/xmlenc#sha256">
 <Sessions lifetime="28800" timeout="3600" relayState="ss:mem" checkAddress="false" handlerSSL="false" cookieProps="http" redirectLimit="exact">
 <SSO entityID="%[3]s" ECP="true">SAML2</SSO>
 <Logout>SAML2 Local</Logout>

@@ -36,6 +36,10 @@ type Pages interface {
 	// Session is who is signed in; ErrNoSession when nobody is.
 	Session(r *http.Request) (gatehouse.Session, error)
 
+	// Turn waits for a turn to prove somebody; the caller leaves again. It
+	// fails with ErrUnavailable when there is none for too long.
+	Turn(r *http.Request) (leave func(), err error)
+
 	// Post answers with the page that posts p to its service provider.
 	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
 
@@ -58,14 +62,18 @@ type IdP interface {
 	Unsolicited(entityID, relayState string) (saml.Request, error)
 	Refuse(ctx context.Context, r saml.Request, s saml.Status) (saml.Response, error)
 	Provider(entityID string) (saml.Provider, bool)
+	ParseECP(envelope []byte) (saml.Request, error)
+	Envelope(acs string, response gatehouse.Secret) ([]byte, error)
+	Fault() []byte
 	ParseLogoutRedirect(rawQuery string) (*saml.LogoutRequest, *saml.LogoutResponse, error)
 	ParseLogoutPost(form string) (*saml.LogoutRequest, *saml.LogoutResponse, error)
 	AskToLogOut(ctx context.Context, to saml.Participant, id string) (saml.Dispatch, error)
 	AnswerLogout(ctx context.Context, r saml.LogoutRequest, s saml.Status) (saml.Dispatch, error)
 }
 
-// Broker grants.
+// Broker proves, for programs, and grants.
 type Broker interface {
+	SignIn(ctx context.Context, a access.Attempt) (gatehouse.Session, error)
 	Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (access.Grant, error)
 }
 
@@ -113,14 +121,15 @@ func New(cfg Config, idp IdP, broker Broker, records Records, log *slog.Logger, 
 	}
 }
 
-// Handler serves /saml/metadata, /saml/sso, /saml/slo, /saml/launch and where
-// they go on.
+// Handler serves /saml/metadata, /saml/sso, /saml/slo, /saml/ecp, /saml/launch
+// and where they go on.
 func (d *Door) Handler(p Pages) http.Handler {
 	v := &visitor{Door: d, pages: p}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /saml/metadata", d.metadata)
 	mux.Handle("GET /saml/sso", v.serve(v.redirected))
 	mux.Handle("POST /saml/sso", v.serve(v.posted))
+	mux.HandleFunc("POST "+ecpPath, v.ecp)
 	mux.Handle("GET /saml/launch", v.serve(v.launch))
 	mux.Handle("GET "+continuePath, v.serve(v.resume))
 	mux.Handle("GET /saml/slo", v.serve(v.logoutRedirected))
@@ -129,7 +138,7 @@ func (d *Door) Handler(p Pages) http.Handler {
 	mux.Handle("/saml/", v.serve(func(http.ResponseWriter, *http.Request) error { return gatehouse.ErrNotFound }))
 	for path, methods := range map[string]string{
 		"/saml/metadata": "GET, HEAD", "/saml/sso": "GET, POST", "/saml/launch": "GET", continuePath: "GET",
-		"/saml/slo": "GET, POST", logoutPath: "GET",
+		"/saml/slo": "GET, POST", ecpPath: "POST", logoutPath: "GET",
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { notAllowed(w, methods) })
 	}

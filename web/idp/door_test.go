@@ -29,8 +29,9 @@ import (
 )
 
 const (
-	wikiID  = "https://wiki.corp.example/sp"
-	wikiACS = "https://wiki.corp.example/saml/acs"
+	wikiID   = "https://wiki.corp.example/sp"
+	wikiPAOS = "https://wiki.corp.example/saml/ecp"
+	wikiACS  = "https://wiki.corp.example/saml/acs"
 )
 
 var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
@@ -62,10 +63,16 @@ type world struct {
 	refusal  error  // what the Broker says instead of a grant
 	astray   string // where the Broker sends the answer instead
 	problems []error
-	posts    []access.Post
-	sent     []access.Dispatch
-	ended    []string      // person and session
-	early    time.Duration // how far the clock is ahead
+
+	turns     int // taken and not given back
+	busy      error
+	attempts  []access.Attempt
+	signInErr error
+
+	posts []access.Post
+	sent  []access.Dispatch
+	ended []string      // person and session
+	early time.Duration // how far the clock is ahead
 }
 
 func newWorld(t testing.TB) *world {
@@ -92,7 +99,7 @@ func (w *world) furnish(mux *http.ServeMux) {
 	var err error
 	w.idp, err = saml.New(
 		saml.Config{ServiceProviders: append(w.others, saml.ServiceProvider{Name: "Wiki", MetadataFile: w.wikiMetadata()})},
-		saml.Endpoints{Metadata: w.public + "/saml/metadata", SSO: w.public + "/saml/sso", SLO: w.public + "/saml/slo", AWS: []string{"https://signin.aws.amazon.com/saml"}},
+		saml.Endpoints{Metadata: w.public + "/saml/metadata", SSO: w.public + "/saml/sso", SLO: w.public + "/saml/slo", ECP: w.public + "/saml/ecp", AWS: []string{"https://signin.aws.amazon.com/saml"}},
 		[]gatehouse.SigningKey{signingKey()}, make([]byte, 32), nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -133,6 +140,7 @@ func (w *world) wikiMetadata() string {
 	document := `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + wikiID + `">
 <md:SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
 <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + w.acs + `" index="0"/>
+<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:PAOS" Location="` + wikiPAOS + `" index="1"/>
 </md:SPSSODescriptor></md:EntityDescriptor>`
 	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -164,6 +172,21 @@ func (w *world) Session(r *http.Request) (gatehouse.Session, error) {
 		return gatehouse.Session{}, gatehouse.ErrNoSession
 	}
 	return *w.session, nil
+}
+
+func (w *world) Turn(*http.Request) (leave func(), err error) {
+	w.turns++
+	return func() { w.turns-- }, w.busy
+}
+
+func (w *world) SignIn(_ context.Context, a access.Attempt) (gatehouse.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attempts = append(w.attempts, a)
+	if p := a.Proof.(access.Password); w.signInErr == nil && (p.Username != "alice" || p.Password != "päss:word") {
+		return gatehouse.Session{}, gatehouse.ErrInvalidCredentials
+	}
+	return gatehouse.Session{ID: "program", User: gatehouse.User{Directory: "corp", ID: "1", Username: "alice"}, ProvedAt: time.Now(), Door: a.Door}, w.signInErr
 }
 
 func (w *world) Post(rw http.ResponseWriter, _ *http.Request, p access.Post) error {
@@ -219,7 +242,7 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 		return access.Grant{}, w.refusal
 	}
 	sp, ok := w.idp.Provider(ask.Provider)
-	if !ok || !w.idp.Registered(ask.Provider, ask.ACS) {
+	if !ok || !w.idp.Registered(ask.Provider, ask.ACS, s.Door == gatehouse.DoorECP) {
 		return access.Grant{}, gatehouse.ErrNotFound
 	}
 	name, err := w.idp.Subject(s, sp, ask.NameIDFormat)
@@ -227,7 +250,7 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 		return access.Grant{}, err
 	}
 	r, err := w.idp.Respond(ctx, saml.Assertion{Recipient: ask.ACS, Audience: sp.EntityID, InResponseTo: ask.InResponseTo,
-		NameID: name, AuthnInstant: s.ProvedAt, SessionIndex: "_index of " + s.ID, Sign: sp.Sign})
+		NameID: name, AuthnInstant: s.ProvedAt, SessionIndex: "_index of " + s.ID, Sign: sp.Sign, ECP: s.Door == gatehouse.DoorECP})
 	told := saml.Participant{Provider: sp.EntityID, NameID: name, SessionIndex: "_index of " + s.ID}
 	return access.Grant{Ask: ask, Participant: told, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
 }
