@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -387,10 +388,13 @@ func readAuthnRequest(document []byte) (*authnRequest, error) {
 	return m, m.complete()
 }
 
+// versions is the shape of one; the sender of another than 2.0 is told.
+var versions = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}$`)
+
 // complete checks what every request must have (saml-core §3.2.1).
 func (m *authnRequest) complete() error {
-	if m.Version != "2.0" {
-		return fmt.Errorf("version %q: want 2.0", m.Version)
+	if !versions.MatchString(m.Version) {
+		return fmt.Errorf("version %q is none", m.Version)
 	}
 	if !isID(m.ID) {
 		return fmt.Errorf("ID %q is none", m.ID)

@@ -2,6 +2,7 @@ package saml
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"crypto"
 	"crypto/rand"
@@ -200,7 +201,7 @@ var malformed = []struct{ name, document string }{
 	{"one ID for two elements", plain(issuerElement, issuerElement+`<samlp:Extensions><x ID="_req1"/></samlp:Extensions>`)},
 	{"a foreign child", plain(issuerElement, issuerElement+`<x:Subject xmlns:x="urn:x"/>`)},
 	{"a signature deep within", plain(issuerElement, issuerElement+`<samlp:Extensions><Signature xmlns="http://www.w3.org/2000/09/xmldsig#"/></samlp:Extensions>`)},
-	{"version 1.1", plain(`"2.0"`, `"1.1"`)},
+	{"a version that is none", plain(`"2.0"`, `"two"`)},
 	{"no version", plain(`Version="2.0"`, "")},
 	{"no ID", plain(`ID="_req1"`, "")},
 	{"an ID that is no name", plain(`"_req1"`, `"1 2"`)},
@@ -337,6 +338,7 @@ func TestRequestsAreAcceptedOrRefusedByTheirContent(t *testing.T) {
 		{"both index and binding", with(`AssertionConsumerServiceIndex="2" ProtocolBinding="` + bindingPost + `"`), "", ""},
 		{"the POST binding", with(`ProtocolBinding="` + bindingPost + `"`), wikiACS, ""},
 		{"another binding", with(`ProtocolBinding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact"`), "", ""},
+		{"another version", plain(`"2.0"`, `"2.1"`), wikiACS, StatusVersionMismatch},
 		{"a provider that must sign and did not", plain(wikiID, vaultID), "", ""},
 		{"a policy that leaves the format to us", child(`<samlp:NameIDPolicy AllowCreate="true" Format="` + NameIDUnspecified + `"/>`), wikiACS, ""},
 		{"the format that we give", child(`<samlp:NameIDPolicy Format="` + NameIDPersistent + `"/>`), wikiACS, ""},
@@ -401,7 +403,7 @@ func checkRequest(t *testing.T, document, acs, detail string) {
 			t.Errorf("%+v, %v; want ErrInvalid and nobody told", r, err)
 		case acs != "" && detail == "" && (err != nil || r.ACS != acs || r.ID != "_req1" || r.Provider != wikiID):
 			t.Errorf("%+v, %v; want ACS %s", r, err, acs)
-		case detail != "" && (!errors.As(err, &status) || status.Status.Detail != detail || status.Request.ACS != acs):
+		case detail != "" && (!errors.As(err, &status) || cmp.Or(status.Status.Detail, status.Status.Code) != detail || status.Request.ACS != acs):
 			t.Errorf("%+v, %v; want status %s to %s", r, err, detail, acs)
 		}
 	}

@@ -23,6 +23,8 @@ const (
 	StatusRequester = "urn:oasis:names:tc:SAML:2.0:status:Requester"
 	StatusResponder = "urn:oasis:names:tc:SAML:2.0:status:Responder"
 
+	StatusVersionMismatch = "urn:oasis:names:tc:SAML:2.0:status:VersionMismatch"
+
 	StatusNoPassive           = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
 	StatusNoAuthnContext      = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
 	StatusInvalidNameIDPolicy = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
@@ -65,6 +67,9 @@ func (p *IdP) Refuse(ctx context.Context, r Request, st Status) (Response, error
 // demands adds to r what m wants of the answer, or says what we do not do.
 // Whatever may be ignored (Conditions, Scoping, Extensions, Consent) is.
 func (m *authnRequest) demands(r Request, sp Provider) (Request, error) {
+	if m.Version != "2.0" { // saml-core §3.2.2.2, §4.1.3.1
+		return Request{}, &StatusError{Request: r, Status: Status{Code: StatusVersionMismatch}, Why: "it is of SAML " + m.Version}
+	}
 	status, why := m.demandName(&r, sp)
 	if why == "" {
 		status, why = m.demandSubject(&r)

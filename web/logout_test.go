@@ -116,3 +116,13 @@ func TestThePageThatCarriesALogoutMessage(t *testing.T) {
 	wantContains(t, wantStatus(t, res, 200), `action="https://wiki.example/slo"`, `name="SAMLResponse" value="bWVzc2FnZQ=="`, `name="RelayState" value="a&#34;b"`)
 	wantContains(t, res.Header.Get("Content-Security-Policy"), "form-action https:")
 }
+
+func TestWhoeverAnApplicationSentReadsWhyNotAndMayGoBack(t *testing.T) {
+	h := newHouse(t)
+	w := httptest.NewRecorder()
+	h.server.Decline(w, request("GET", "/saml/sso", "", nil), errors.Join(gatehouse.ErrNotAdmitted, gatehouse.ErrNotEntitled),
+		access.Post{URL: "https://wiki.example/acs", SAMLResponse: "cmVmdXNhbA==", RelayState: "s"})
+	body := wantStatus(t, w.Result(), 403)
+	wantContains(t, body, "You may not use this application.", `action="https://wiki.example/acs"`, `value="cmVmdXNhbA=="`, `name="RelayState" value="s"`, "Back to <bdi>wiki.example</bdi>")
+	wantContains(t, w.Result().Header.Get("Content-Security-Policy"), "form-action https:")
+}

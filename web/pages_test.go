@@ -218,7 +218,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
-		"problem.html": p,
+		"problem.html": withBack(p),
 		"leave.html":   leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
 		"logout.html":  dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":    posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
@@ -269,4 +269,10 @@ func BenchmarkPortal(b *testing.B) {
 			b.ReportMetric(float64(size)/1024, "KiB")
 		})
 	}
+}
+
+// withBack is p for somebody whom an application sent.
+func withBack(p problem) problem {
+	p.Back = &posting{URL: "https://wiki.example/acs", Host: "wiki.example", SAMLResponse: "x", RelayState: "y"}
+	return p
 }

@@ -90,6 +90,10 @@ type Pages interface {
 	// them, and puts that on the record.
 	SignOut(w http.ResponseWriter, r *http.Request, person string, sessions []string) error
 
+	// Decline is Problem for somebody whom an application sent: the page's way
+	// back takes the refusal to it.
+	Decline(w http.ResponseWriter, r *http.Request, err error, refusal access.Post)
+
 	// Problem answers with the page that says what err means.
 	Problem(w http.ResponseWriter, r *http.Request, err error)
 }

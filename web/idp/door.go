@@ -50,6 +50,10 @@ type Pages interface {
 	// SignOut ends these sessions of a person's, whichever browsers have them.
 	SignOut(w http.ResponseWriter, r *http.Request, person string, sessions []string) error
 
+	// Decline shows and logs err; the page's way back takes the refusal to the
+	// provider.
+	Decline(w http.ResponseWriter, r *http.Request, err error, refusal access.Post)
+
 	// Problem shows and logs err.
 	Problem(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -165,6 +169,10 @@ func (v *visitor) serve(h func(http.ResponseWriter, *http.Request) error) http.H
 		if errors.As(err, &refusal) {
 			err = v.refuse(w, r, refusal)
 		}
+		var no *declined
+		if errors.As(err, &no) && v.decline(w, r, no) {
+			return
+		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			v.pages.Problem(w, r, err)
 		}
@@ -185,6 +193,27 @@ func (v *visitor) refuse(w http.ResponseWriter, r *http.Request, e *saml.StatusE
 	}
 	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", e), slog.String("request_id", requestID(r)))
 	return v.pages.Post(w, r, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: e.Request.RelayState})
+}
+
+// declined is a request that was found good and may not be granted to this
+// person, who can read why.
+type declined struct {
+	request saml.Request
+	err     error
+}
+
+func (e *declined) Error() string { return e.err.Error() }
+func (e *declined) Unwrap() error { return e.err }
+
+// decline shows why not. The provider has a right to hear it too
+// (saml-profiles §4.1.4.1): it does when the person goes back there.
+func (v *visitor) decline(w http.ResponseWriter, r *http.Request, e *declined) bool {
+	response, err := v.idp.Refuse(r.Context(), e.request, saml.Status{Code: saml.StatusResponder, Detail: saml.StatusRequestDenied})
+	if err != nil {
+		return false
+	}
+	v.pages.Decline(w, r, e.err, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: e.request.RelayState})
+	return true
 }
 
 // requestID is the reference that the server gave this request.

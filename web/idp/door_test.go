@@ -63,6 +63,7 @@ type world struct {
 	refusal  error  // what the Broker says instead of a grant
 	astray   string // where the Broker sends the answer instead
 	problems []error
+	declined []access.Post // what the way back takes along
 
 	turns     int // taken and not given back
 	busy      error
@@ -216,6 +217,11 @@ func (w *world) SignOut(_ http.ResponseWriter, _ *http.Request, person string, s
 		}
 	}
 	return nil
+}
+
+func (w *world) Decline(rw http.ResponseWriter, r *http.Request, err error, refusal access.Post) {
+	w.declined = append(w.declined, refusal)
+	w.Problem(rw, r, err)
 }
 
 func (w *world) Problem(rw http.ResponseWriter, _ *http.Request, err error) {

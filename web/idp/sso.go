@@ -163,6 +163,8 @@ func tell(req saml.Request, err error) error {
 		detail = saml.StatusNoAuthnContext
 	case req.IsPassive:
 		detail = saml.StatusNoPassive
+	case req.ID != "" && (errors.Is(err, gatehouse.ErrNotEntitled) || errors.Is(err, gatehouse.ErrInvalid)):
+		return &declined{req, err}
 	default:
 		return err
 	}

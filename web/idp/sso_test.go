@@ -164,6 +164,11 @@ func TestFailedGrantLosesNothing(t *testing.T) {
 	if v := w.get(next); v.status != http.StatusForbidden || len(w.posts) != 0 {
 		t.Errorf("%d, %d posts", v.status, len(w.posts))
 	}
+	w.posts = w.declined // the person reads why, and may take the refusal back
+	if got := statusOf(t, w, r.ID); got != saml.StatusRequestDenied {
+		t.Errorf("the provider would hear %s", got)
+	}
+	w.posts = nil
 	w.refusal = nil
 	if v := w.get(next); v.status != 200 {
 		t.Errorf("reload: %d %v", v.status, w.problems)
