@@ -34,6 +34,9 @@ func (p *IdP) ParseECP(envelope []byte) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
+	if sp.AWS {
+		return Request{}, refused(errors.New("a program asks for AWS"), "Issuer", "A role has to be chosen first.")
+	}
 	signed := m.signed
 	if signed {
 		if m, err = verifyAuthnRequest(document, m, sp); err != nil {

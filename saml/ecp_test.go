@@ -64,6 +64,7 @@ func TestRequestsOfProgramsAreTakenOrRefused(t *testing.T) {
 		{"not signed by a provider that must", enveloping(is(wikiID, vaultPAOS)), nil, ""},
 		{"signed by a stranger", enveloping(signEnveloped(t, bare, mustKey(noon), algRSASHA256)), nil, ""},
 		{"changed after signing", enveloping(strings.Replace(signEnveloped(t, bare, testKey(), algRSASHA256), "12:00:00Z", "12:00:01Z", 1)), nil, ""},
+		{"AWS, where a role is to be chosen first", enveloping(is(wikiID, awsAudience)), nil, ""},
 		{"two messages", enveloping(bare + is("_req1", "_req2")), nil, ""},
 		{"no message", enveloping(""), nil, ""},
 		{"two bodies", strings.Replace(enveloping(bare), "</S:Envelope>", "<S:Body/></S:Envelope>", 1), nil, ""},
