@@ -255,8 +255,11 @@ const (
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"
 	EventPasswordRefused EventKind = "password.refused" // a change that was asked for and not made
-	EventKeyCreated      EventKind = "key.created"      // a signing key
-	EventStarted         EventKind = "replica.start"    // a replica began its chain
+	EventKeyCreated      EventKind = "key.created"      // a signing key; Reason names it
+	EventKeyImported     EventKind = "key.imported"
+	EventKeyPromoted     EventKind = "key.promoted" // it signs now
+	EventKeyRetired      EventKind = "key.retired"
+	EventStarted         EventKind = "replica.start" // a replica began its chain
 )
 
 // Link is an event's place in its replica's chain.

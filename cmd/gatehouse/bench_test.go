@@ -128,7 +128,7 @@ func wire(tb testing.TB, cfg *config.Config) *access.Broker {
 	check(h.openKeys(tb.Context(), cfg.SAML.EntityID))
 	client, err := aws.New(cfg.AWS, nil, log)
 	check(err)
-	idp, err := saml.New(cfg.SAML, endpoints(cfg, client), h.keys, h.nameIDKey, nil)
+	idp, err := saml.New(cfg.SAML, endpoints(cfg, client), *h.keys.Load(), h.nameIDKey, nil)
 	check(err)
 	return access.New(access.Deps{
 		Directories: []access.Source{{Directory: nobody{}, MaxAge: time.Hour}}, Policy: cfg.Policy, IdP: idp, AWS: client, Audit: record,

@@ -28,7 +28,7 @@ import (
 type house struct {
 	store     *store.Store
 	audit     *audit.Log
-	keys      []gatehouse.SigningKey
+	keys      atomic.Pointer[[]gatehouse.SigningKey]
 	nameIDKey []byte
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
@@ -78,7 +78,7 @@ func (h *house) open(ctx context.Context, cfg *config.Config) (err error) {
 // openKeys reads the signing keys; the first replica of all makes the first.
 func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	made := ""
-	h.keys, err = h.store.FirstSigningKey(ctx, func() (gatehouse.SigningKey, error) {
+	keys, err := h.store.FirstSigningKey(ctx, func() (gatehouse.SigningKey, error) {
 		key, err := saml.NewSigningKey(time.Now(), entityID)
 		made = key.ID
 		return key, err
@@ -86,7 +86,8 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
-	if slices.ContainsFunc(h.keys, func(k gatehouse.SigningKey) bool { return k.ID == made }) {
+	h.keys.Store(&keys)
+	if slices.ContainsFunc(keys, func(k gatehouse.SigningKey) bool { return k.ID == made }) {
 		h.log.InfoContext(ctx, "signing key created", slog.String("key", made))
 		if err := h.audit.Record(ctx, gatehouse.Event{Kind: gatehouse.EventKeyCreated, Reason: made}); err != nil {
 			return err
@@ -105,7 +106,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err
 	}
-	if r.idp, err = saml.New(cfg.SAML, endpoints(cfg, r.aws), h.keys, h.nameIDKey, nil); err != nil {
+	if r.idp, err = saml.New(cfg.SAML, endpoints(cfg, r.aws), *h.keys.Load(), h.nameIDKey, nil); err != nil {
 		return nil, err
 	}
 	sources, err := r.openDirectories(h.log)
@@ -215,6 +216,9 @@ func (h *house) reload(cfg *config.Config) error {
 		return err
 	}
 	h.current.Store(next)
+	if err := next.idp.SetKeys(*h.keys.Load()); err != nil { // they may have changed while the rooms were made
+		return err
+	}
 	h.server.Replace(next.server)
 	// Requests that are under way keep the old rooms until they have ended.
 	time.AfterFunc(time.Minute, old.close)
@@ -239,6 +243,48 @@ func (h *house) close(ctx context.Context) {
 	if err := h.store.Close(); err != nil {
 		h.log.Warn("store not closed", slog.Any("err", err))
 	}
+}
+
+// keysEvery is how often the signing keys are read again: what `gatehouse
+// keys` changes reaches every replica within that time.
+const keysEvery = 30 * time.Second
+
+// watchKeys puts changed signing keys in place, until ctx ends. Where they
+// cannot be read or used, those before stay.
+func (h *house) watchKeys(ctx context.Context) {
+	tick := time.NewTicker(keysEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := h.rereadKeys(ctx); err != nil && ctx.Err() == nil {
+				h.log.WarnContext(ctx, "signing keys not read again; those before stay", slog.Any("err", err))
+			}
+		}
+	}
+}
+
+func (h *house) rereadKeys(ctx context.Context) error {
+	keys, err := h.store.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	same := slices.EqualFunc(keys, *h.keys.Load(), func(a, b gatehouse.SigningKey) bool { return a.ID == b.ID && a.State == b.State })
+	if same {
+		return nil
+	}
+	if err := h.current.Load().idp.SetKeys(keys); err != nil {
+		return err
+	}
+	h.keys.Store(&keys)
+	// A reload meanwhile has begun with the keys before, or sees these.
+	if err := h.current.Load().idp.SetKeys(keys); err != nil {
+		return err
+	}
+	h.log.InfoContext(ctx, "signing keys changed")
+	return nil
 }
 
 // sweepEvery is how often expired rows are removed.
