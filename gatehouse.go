@@ -91,7 +91,11 @@ func (r Role) String() string { return r.ARN() }
 
 // The shape of a role's ARN and the limits of its parts: IAM User Guide,
 // "IAM identifiers" and "IAM and AWS STS quotas".
-var roleARN = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role(/|/[\x21-\x7e]{1,510}/)([\w+=,.@-]{1,64})$`)
+var roleARN = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role(/|/[\x21-\x7e]+/)([\w+=,.@-]{1,64})$`)
+
+// longestPath is of a role's path. Said in the pattern, it would cost half a
+// megabyte and a millisecond of every start.
+const longestPath = 512
 
 // RoleName is what IAM accepts as a role's name.
 var RoleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
@@ -102,7 +106,7 @@ var AccountID = regexp.MustCompile(`^\d{12}$`)
 // ParseRoleARN reads arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME.
 func ParseRoleARN(s string) (Role, error) {
 	m := roleARN.FindStringSubmatch(s)
-	if m == nil {
+	if m == nil || len(m[3]) > longestPath {
 		return Role{}, fmt.Errorf("%q is not a role ARN: want arn:aws:iam::123456789012:role/Name", s)
 	}
 	return Role{Partition: m[1], Account: m[2], Path: m[3], Name: m[4]}, nil
@@ -227,6 +231,7 @@ type Event struct {
 	Methods   []string  `json:"methods,omitempty"`    // how they proved who they are
 	RequestID string    `json:"request_id,omitempty"` // ours
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
+	Count     int       `json:"count,omitempty"`      // how many refusals alike it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
 	Role           string        `json:"role,omitempty"`     // ARN

@@ -3,12 +3,14 @@ package ldap_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"gatehouse/internal/demo/directory"
 	"gatehouse/internal/outside"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -180,4 +182,54 @@ func BenchmarkManyGroups(b *testing.B) {
 			b.Fatal(len(r.Entries))
 		}
 	})
+}
+
+// BenchmarkBlackHole compares Authenticate where the first of two servers
+// never answers, once that is known, with Authenticate where it is not there.
+func BenchmarkBlackHole(b *testing.B) {
+	s, ca := startSlapd(b, outside.SlapdConfig{})
+	in := func(urls ...string) func() {
+		d := open(b, config(urls, ca))
+		return func() {
+			if _, err := signIn(b, d, "bob"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	compare(b, in("ldaps://"+blackHole(b), s.LDAPS), in(s.LDAPS))
+}
+
+// crowd is a company of so many people in so many groups of fifty, and of one
+// group with everybody in it.
+func crowd(people, many int) []directory.Entry {
+	es := company()
+	everybody := group("everybody")
+	for i := range people {
+		uid := fmt.Sprintf("p%05d", i)
+		es = append(es, person(uidDN(uid), uid, "mail", uid+"@corp.example.com", "displayName", "Person "+uid))
+		everybody.Attributes["member"] = append(everybody.Attributes["member"], uidDN(uid))
+	}
+	for i := range many {
+		g := group(fmt.Sprintf("crowd-%04d", i))
+		for j := range 50 {
+			g.Attributes["member"] = append(g.Attributes["member"], uidDN(fmt.Sprintf("p%05d", (i*50+j)%people)))
+		}
+		es = append(es, g)
+	}
+	return append(es, everybody)
+}
+
+// BenchmarkCrowd compares Authenticate among 50,000 people and 2,000 groups
+// with Authenticate among 50 people, for somebody in three groups in both.
+func BenchmarkCrowd(b *testing.B) {
+	in := func(people, many int) func() {
+		s, ca := startSlapd(b, outside.SlapdConfig{LDIF: ldif(crowd(people, many))})
+		d := open(b, config([]string{s.LDAPS}, ca))
+		return func() {
+			if u, err := signIn(b, d, "p00007"); err != nil || len(u.Groups) != 3 {
+				b.Fatal(len(u.Groups), err)
+			}
+		}
+	}
+	compare(b, in(50_000, 2_000), in(50, 2))
 }

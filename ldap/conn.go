@@ -25,22 +25,29 @@ type conn struct {
 	opened time.Time
 	used   time.Time
 	state  tls.ConnectionState
+
+	// doubted: the server asked for a client certificate, and has not yet
+	// answered anything since.
+	doubted bool
 }
 
 // dial opens a connection and encrypts it; nothing is sent in clear but the
 // request to start TLS.
-func dial(ctx context.Context, s *server, conf *tls.Config, now func() time.Time) (*conn, error) {
-	d := net.Dialer{KeepAlive: 30 * time.Second}
+func (p *pool) dial(ctx context.Context, s *server) (*conn, error) {
+	d := net.Dialer{KeepAlive: 30 * time.Second, Resolver: p.resolver}
 	socket, err := d.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, err
 	}
+	conf, asked := p.tls.Clone(), false
+	conf.ServerName, conf.GetClientCertificate = s.host, askedFor(&asked, conf.Certificates)
 	encrypted, err := encrypt(ctx, socket, s, conf)
 	if err != nil {
 		socket.Close()
-		return nil, inTime(ctx, err)
+		return nil, handshakeFault(inTime(ctx, err), asked)
 	}
-	c := &conn{Conn: goldap.NewConn(encrypted, true), socket: socket, server: s, opened: now(), used: now(), state: encrypted.ConnectionState()}
+	c := &conn{Conn: goldap.NewConn(encrypted, true), socket: socket, server: s, opened: p.now(), used: p.now(),
+		state: encrypted.ConnectionState(), doubted: asked}
 	c.Start()
 	return c, nil
 }
@@ -55,8 +62,6 @@ func encrypt(ctx context.Context, socket net.Conn, s *server, conf *tls.Config) 
 			return nil, errors.Join(err, ctx.Err())
 		}
 	}
-	conf = conf.Clone()
-	conf.ServerName = s.host
 	encrypted := tls.Client(socket, conf)
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS with %s: %w", s.host, err)
@@ -82,7 +87,7 @@ func startTLS(rw io.ReadWriter) error {
 		return errors.New("the answer to StartTLS makes no sense")
 	}
 	if err := goldap.GetLDAPError(answer); err != nil {
-		return fmt.Errorf("StartTLS refused: %w", err)
+		return fmt.Errorf("%w: %w", errNoStartTLS, err)
 	}
 	return nil
 }
@@ -114,6 +119,8 @@ func (c *conn) bind(ctx context.Context, dn, password string) (result *goldap.Si
 		result, err = c.SimpleBind(goldap.NewSimpleBindRequest(dn, password, controls))
 		return err
 	})
+	err = handshakeFault(err, c.doubted)
+	c.doubted = c.doubted && err != nil
 	return result, err
 }
 

@@ -194,7 +194,7 @@ func TestFrozen(t *testing.T) {
 		if err != nil || len(u.Groups) != 3 {
 			t.Fatalf("%d groups, %v", len(u.Groups), err)
 		}
-		// Half of the time goes to the frozen server, and only once.
+		// Some of the time goes to the frozen server, and only once.
 		if took := time.Since(start); i > 0 && took > c.Timeout/4 {
 			t.Errorf("the frozen server was asked again: %v", took)
 		}

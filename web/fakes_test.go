@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -183,6 +184,11 @@ func (f *fakeBroker) ChangePassword(_ context.Context, c access.PasswordChange) 
 		return "", f.changeErr
 	}
 	return f.user.Key(), nil
+}
+
+// Device has the one shape that cookies must carry unharmed.
+func (f *fakeBroker) Device(person string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("mark of " + person))
 }
 
 func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Session, error) {

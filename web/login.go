@@ -29,6 +29,7 @@ type loginPage struct {
 	Windows  string   // where Windows sign-in is; empty: not offered
 	Ticket   bool     // a ticket was tried, so that it is not offered once more
 	Change   string   // where a new password is chosen; empty: none is owed
+	Forms    []string // examples of names with their directory
 }
 
 // loginForm shows the sign-in page. Whoever is signed in goes on at once,
@@ -77,6 +78,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		Proof:     access.Password{Username: username, Password: gatehouse.Secret(r.PostForm.Get("password"))},
 		Door:      gatehouse.DoorPages,
 		IP:        f.ip,
+		Device:    s.device(r),
 		RequestID: f.id,
 	})
 	if err != nil {
@@ -92,6 +94,7 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.S
 		return err
 	}
 	s.markWindows(w, triedWindows)
+	s.markDevice(w, who.User.Key())
 	redirect(w, cmp.Or(next, "/"))
 	return nil
 }
@@ -121,7 +124,7 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, status int, p
 	if !p.Again && !p.Ticket && s.offersWindows(r) {
 		p.Windows = windowsPath(p.Next, false)
 	}
-	p.Narrow = true
+	p.Narrow, p.Forms = true, s.deps.NameForms
 	p.Action = s.public.String() + "/login"
 	return s.render(w, status, "login.html", p)
 }

@@ -212,7 +212,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	view := accountView{"111122223333", "1111 2222 3333", "name", "owner", "production", "red"}
 	p := problem{frame: f, Status: 500, Title: "t", Text: "x", Next: "n", Cause: "cause", Cure: "cure", Href: "/", Button: "b", Ask: true, Reference: "r", At: at, AfterForm: true}
 	full := map[string]any{
-		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u"},
+		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
 		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},

@@ -185,7 +185,10 @@ func roughly(d time.Duration) string {
 	if d < 2*time.Hour {
 		return count(int(math.Ceil(d.Minutes())), "minute")
 	}
-	return count(int(math.Ceil(d.Hours())), "hour")
+	if d < 48*time.Hour {
+		return count(int(math.Ceil(d.Hours())), "hour")
+	}
+	return count(int(math.Ceil(d.Hours()/24)), "day")
 }
 
 // level is how soon an operator should look.

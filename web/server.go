@@ -48,6 +48,10 @@ type Broker interface {
 	// ChangePassword gives a person a new password; their sessions should end.
 	ChangePassword(ctx context.Context, c access.PasswordChange) (person string, err error)
 
+	// Device is a mark for a browser in which the person has just proved who
+	// they are; an Attempt from it then carries it.
+	Device(person string) string
+
 	// SignOut puts the end of a session on the record.
 	SignOut(ctx context.Context, s gatehouse.Session) error
 }
@@ -109,6 +113,8 @@ type Deps struct {
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
 	Leaving  Leaving                                   // who else is told of a sign-out; nil: nobody
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
+
+	NameForms []string // examples of names that say which directory they are in; none: names need not
 
 	Windows []netip.Prefix // client networks where a Windows ticket is tried; none: nowhere
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
 	"gatehouse/internal/kerberos"
@@ -74,6 +75,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 			continue
 		}
 		list = append(list, d.Check(ctx)...)
+		list = append(list, access.Check(ctx, cfg.Access.Throttle, []access.Source{source(d, dc)})...)
 		d.Close()
 	}
 	client, err := aws.New(cfg.AWS, nil, log)

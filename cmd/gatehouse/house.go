@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type house struct {
 	audit     *audit.Log
 	keys      atomic.Pointer[[]gatehouse.SigningKey]
 	nameIDKey []byte
+	marks     []byte // the key of what access marks browsers and failed passwords with
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
 	current   atomic.Pointer[rooms]
@@ -42,6 +44,7 @@ type rooms struct {
 	aws         *aws.Client
 	idp         *saml.IdP
 	server      *web.Server
+	stop        context.CancelFunc // ends what reads the directories' rules
 }
 
 // openHouse opens the store and the record, makes sure of a signing key, and
@@ -96,12 +99,15 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
 	}
+	if h.marks, err = h.store.Secret(ctx, "marks", 32); err != nil {
+		return fmt.Errorf("key of browsers' marks: %w", err)
+	}
 	return nil
 }
 
 // furnish makes the rooms of a configuration, one line each where it goes.
 func (h *house) furnish(cfg *config.Config) (*rooms, error) {
-	r := &rooms{cfg: cfg}
+	r := &rooms{cfg: cfg, stop: func() {}}
 	var err error
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err
@@ -120,17 +126,20 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	}
 	broker := access.New(access.Deps{
 		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
-		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
+		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
-		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
+		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {
 		r.close()
 		return nil, err
 	}
+	limits, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	broker.KeepLimits(limits)
 	return r, nil
 }
 
@@ -143,9 +152,38 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 			return nil, err
 		}
 		r.directories = append(r.directories, d)
-		sources = append(sources, access.Source{Directory: d, MaxAge: dc.MaxAge})
+		sources = append(sources, source(d, dc))
 	}
 	return sources, nil
+}
+
+// source is a directory as the rules of access see it.
+func source(d *ldap.Directory, dc ldap.Config) access.Source {
+	s := access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	if dc.Forest != "" {
+		s.Suffixes = append(s.Suffixes, "."+dc.Forest) // whose domains need not be listed
+	}
+	return s
+}
+
+// mostForms is how many examples of names the sign-in page has room for.
+const mostForms = 3
+
+// nameForms are examples of names that say which directory they are in, where
+// there are several to say it of.
+func nameForms(sources []access.Source) []string {
+	if len(sources) < 2 {
+		return nil
+	}
+	var forms []string
+	for _, s := range sources {
+		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Index(its, ".") > 0 }); i >= 0 {
+			forms = append(forms, "bob@"+s.Suffixes[i])
+		} else if len(s.Suffixes) > 0 {
+			forms = append(forms, strings.ToUpper(s.Suffixes[0])+`\bob`)
+		}
+	}
+	return forms[:min(len(forms), mostForms)]
 }
 
 // openTickets reads the keytab; nil where none is configured.
@@ -226,6 +264,7 @@ func (h *house) reload(cfg *config.Config) error {
 }
 
 func (r *rooms) close() {
+	r.stop()
 	for _, d := range r.directories {
 		d.Close()
 	}

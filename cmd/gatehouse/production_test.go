@@ -111,13 +111,23 @@ type pair struct {
 	roots     *x509.CertPool
 	database  *cable
 	aws       *cloud.Server
+	slapd     *outside.Slapd
 }
 
-func startPair(t *testing.T) *pair {
+func startPair(t *testing.T) *pair { return startPairWith(t, outside.SlapdConfig{}, "") }
+
+// startPairWith is startPair with more entries in the directory (those of
+// more.LDIF) and more lines in the configuration. Each edit is a pair for
+// strings.NewReplacer, over the configuration.
+func startPairWith(t *testing.T, more outside.SlapdConfig, keys string, edits ...string) *pair {
 	t.Helper()
-	ca := outside.NewAuthority(t)
-	slapd := outside.StartSlapd(t, outside.SlapdConfig{Suffix: suffix, LDIF: company, ServiceDN: serviceDN, CA: ca})
-	p := &pair{roots: x509.NewCertPool()}
+	if more.CA == nil {
+		more.CA = outside.NewAuthority(t)
+	}
+	ca := more.CA
+	more.Suffix, more.LDIF, more.ServiceDN = suffix, company+more.LDIF, serviceDN
+	slapd := outside.StartSlapd(t, more)
+	p := &pair{roots: x509.NewCertPool(), slapd: slapd}
 	p.roots.AppendCertsFromPEM(ca.PEM())
 	database, err := url.Parse(outside.Postgres(t))
 	if err != nil {
@@ -138,7 +148,7 @@ func startPair(t *testing.T) *pair {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(ca.PEM()), "bind.pw": "service secret\n",
-		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": fmt.Sprintf(production, database, slapd.LDAPS, p.aws.URL()),
+		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": strings.NewReplacer(edits...).Replace(fmt.Sprintf(production, database, slapd.LDAPS, p.aws.URL())) + keys,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -158,6 +168,16 @@ func startPair(t *testing.T) *pair {
 		serving(t, cfg, doors, &lines{})
 	}
 	return p
+}
+
+// load reads the configuration, as a command beside the replicas does.
+func (p *pair) load(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 // browser is one that a load balancer sends to a replica.
@@ -234,8 +254,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	page := b.post("/login", "username", "ann", "password", "correct horse")
 	page.want(t, 200, "1 account, 1 role.", "Developer")
 	cookie := b.client.Jar.Cookies(page.url)
-	if len(cookie) != 1 || cookie[0].Name != "__Host-gatehouse" {
-		t.Errorf("cookies = %v, want __Host-gatehouse alone", cookie)
+	if len(cookie) != 2 || cookie[0].Name != "__Host-gatehouse" || cookie[1].Name != "__Host-gatehouse-device" {
+		t.Errorf("cookies = %v, want __Host-gatehouse and __Host-gatehouse-device", cookie)
 	}
 	b.client.Transport = p.way(1)
 	b.get("/").want(t, 200, "1 account, 1 role.")
@@ -247,11 +267,7 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	b.post("/roles/111122223333/Developer", "as", "console").want(t, 200, "Opening the AWS console")
 
 	// Both wrote to one record, each its own chain.
-	cfg, err := config.Load(p.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := record(t, cfg, nil)
+	s := record(t, p.load(t), nil)
 	grants, err := s.Events(t.Context(), gatehouse.EventQuery{Kind: gatehouse.EventGranted})
 	if err != nil || len(grants) != 2 || grants[0].Session != grants[1].Session {
 		t.Errorf("grants on the record: %+v, %v", grants, err)
@@ -261,8 +277,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	}
 
 	// Guesses at one count at the other.
-	for range 4 {
-		p.browser(t, 0).post("/login", "username", "ann", "password", "wrong").want(t, 401, invalid)
+	for _, password := range []string{"wrong", "guess", "another"} {
+		p.browser(t, 0).post("/login", "username", "ann", "password", password).want(t, 401, invalid)
 	}
 	p.browser(t, 1).post("/login", "username", "ann", "password", "correct horse").want(t, 429, "Too many attempts.")
 

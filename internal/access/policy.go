@@ -243,6 +243,9 @@ var (
 // spelled is the wanted role that g's name spells under r's pattern. What is
 // cheap is asked first; where the group lives decides in the end.
 func (p *Policy) spelled(r *rule, g *membership, only wanted) (gatehouse.Role, error) {
+	if !strings.Contains(g.Name, only.account) {
+		return gatehouse.Role{}, errNotWanted // a pattern takes the account out of the name
+	}
 	m := r.pattern.FindStringSubmatch(g.Name)
 	if m == nil {
 		return gatehouse.Role{}, errOtherName

@@ -100,6 +100,7 @@ func newHTTPClient(cfg Config) (*http.Client, error) {
 			MaxIdleConns:           128,
 			MaxIdleConnsPerHost:    32,
 			IdleConnTimeout:        50 * time.Second,
+			WriteBufferSize:        32 << 10, // an assertion leaves in one write
 			MaxResponseHeaderBytes: 64 << 10,
 		}},
 		// A redirect would carry an assertion or keys to another host.

@@ -124,9 +124,15 @@ func (c *Config) validate() []gatehouse.Fault {
 	add("aws", c.AWS.Validate())
 	add("audit", c.Audit.Validate())
 	add("windows", c.Windows.Validate(c.directoryNames()))
-	names := map[string]bool{}
+	names, claimed := map[string]bool{}, map[string]string{}
 	for i, dir := range c.Directories {
 		at := fmt.Sprintf("directories[%d]", i)
+		for _, suffix := range dir.Claims() {
+			if other, taken := claimed[suffix]; taken {
+				add(at, []gatehouse.Fault{{Key: "suffixes", What: fmt.Sprintf("%q belongs to the directory %s: a name with it would mean two people", suffix, other)}})
+			}
+			claimed[suffix] = dir.Name
+		}
 		add(at, dir.Validate())
 		if names[dir.Name] {
 			add(at, []gatehouse.Fault{{Key: "name", What: fmt.Sprintf("%q is taken: a directory's name is part of every person's identity", dir.Name)}})
