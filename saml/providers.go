@@ -93,19 +93,9 @@ func (p *IdP) Subject(s gatehouse.Session, sp Provider, format string) (NameID, 
 // loadProviders reads all metadata, and adds AWS. All files are read before
 // it complains, so that one start shows every fault.
 func loadProviders(cfg Config, self string, aws []string, now time.Time) (map[string]*Provider, error) {
-	files := slices.Clone(cfg.ServiceProviders)
-	found, err := filepath.Glob(filepath.Join(escapeGlob(cfg.MetadataDir), "*.xml"))
-	if cfg.MetadataDir != "" {
-		if err == nil {
-			_, err = os.ReadDir(cfg.MetadataDir)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("saml: metadata_dir: %w", err)
-		}
-		for _, file := range found {
-			name := strings.TrimSuffix(filepath.Base(file), ".xml")
-			files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
-		}
+	files, err := cfg.providerFiles()
+	if err != nil {
+		return nil, fmt.Errorf("saml: metadata_dir: %w", err)
 	}
 	all := awsProviders(aws)
 	var faults []error
@@ -119,6 +109,34 @@ func loadProviders(cfg Config, self string, aws []string, now time.Time) (map[st
 		}
 	}
 	return all, errors.Join(faults...)
+}
+
+// providerFiles lists the providers that have a file, those of MetadataDir too.
+func (c Config) providerFiles() ([]ServiceProvider, error) {
+	files := slices.Clone(c.ServiceProviders)
+	if c.MetadataDir == "" {
+		return files, nil
+	}
+	found, err := filepath.Glob(filepath.Join(escapeGlob(c.MetadataDir), "*.xml"))
+	if err == nil {
+		_, err = os.ReadDir(c.MetadataDir)
+	}
+	for _, file := range found {
+		name := strings.TrimSuffix(filepath.Base(file), ".xml")
+		files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
+	}
+	return files, err
+}
+
+// ProviderNames lists the names of all service providers, those of files in
+// MetadataDir too, as access rules call them.
+func (c Config) ProviderNames() []string {
+	files, _ := c.providerFiles() // a folder that cannot be read is New's to complain about
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // escapeGlob keeps a folder's name from being read as a pattern.

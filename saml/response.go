@@ -13,6 +13,7 @@ import (
 const (
 	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 	statusSuccess = "urn:oasis:names:tc:SAML:2.0:status:Success"
+	FormatBasic   = "urn:oasis:names:tc:SAML:2.0:attrname-format:basic"
 	formatURI     = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 )
 

@@ -43,7 +43,7 @@ func openEstate(t *testing.T, terms string, applications ...*outside.Application
 			t.Fatal(err)
 		}
 		providers += fmt.Sprintf("    - {name: %s, metadata_file: %q%s}\n", a.Name, file, terms)
-		rules += fmt.Sprintf("    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: %s}\n", demo.Suffix, a.Name)
+		rules += fmt.Sprintf("    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: %s, attributes: {mail: \"{mail}\"}}\n", demo.Suffix, a.Name)
 	}
 	e := &estate{applications: applications, gate: openGate(t, "access:\n  rules:\n", providers+rules)}
 	idp := []byte(e.browser(t).get("/saml/metadata").body)
@@ -328,6 +328,9 @@ func TestRealApplicationsSignPeopleIn(t *testing.T) {
 			if name := first.header.Get("X-User"); !strings.HasPrefix(name, "_") {
 				t.Fatalf("the application calls bob %q, want a persistent name; the last page was %s %d:\n%s\n%s", name, first.url, first.status, first.text(), e.log)
 			}
+			if mail := first.header.Get("X-Mail"); mail != "bob@corp.example.com" {
+				t.Errorf("the application has the mail address %q", mail)
+			}
 			if again := e.browser(t).enter(a, "bob"); again.header.Get("X-User") != first.header.Get("X-User") {
 				t.Errorf("at the next sign-in it calls bob %q, was %q", again.header.Get("X-User"), first.header.Get("X-User"))
 			}
@@ -453,8 +456,8 @@ func TestProgramsSignInAtRealApplications(t *testing.T) {
 			if _, user, answer := newProgram(t).signIn(e.gate, a, "dan", demo.Password); user != "" || !strings.Contains(answer, saml.StatusRequestDenied) {
 				t.Errorf("dan, whom no rule admits, is %q\n%s", user, answer)
 			}
-			for range 3 {
-				newProgram(t).signIn(e.gate, a, "bob", "wrong")
+			for i := range 3 { // one that failed counts once
+				newProgram(t).signIn(e.gate, a, "bob", fmt.Sprint("wrong", i))
 			}
 			if status, _, _ := newProgram(t).signIn(e.gate, a, "bob", demo.Password); status != http.StatusTooManyRequests {
 				t.Errorf("the fifth guess was answered with %d", status)

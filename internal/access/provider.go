@@ -19,7 +19,7 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	if !ok || sp.AWS {
 		return Grant{}, fmt.Errorf("service provider %q: %w", ask.Provider, gatehouse.ErrNotFound)
 	}
-	via, err := b.d.Policy.Provider(s.User, sp.Name)
+	via, attributes, err := b.d.Policy.Provider(s.User, sp.Name)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -43,7 +43,7 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	told := saml.Participant{Provider: sp.EntityID, NameID: subject, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID)}
 	response, err := b.d.IdP.Respond(ctx, saml.Assertion{
 		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: subject,
-		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign, ECP: ecp,
+		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign, ECP: ecp, Attributes: attributes,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("making the assertion: %w", err)

@@ -29,7 +29,7 @@ type Application struct {
 	Name     string // of the software
 	EntityID string
 	Metadata []byte // for the identity provider
-	Page     string // a page for people who signed in; its header X-User is the NameID
+	Page     string // a page for people who signed in; its headers X-User and X-Mail are the NameID and the attribute mail
 	Logout   string // signs out here and, by SAML, everywhere else
 
 	run func(t testing.TB, idp []byte)
@@ -260,6 +260,7 @@ DocumentRoot %[1]s/pages
 DirectoryIndex index.html
 <Location /private>
 Header always set X-User "expr=%%{REMOTE_USER}"
+Header always set X-Mail "expr=%%{reqenv:MELLON_mail}%%{reqenv:mail}"
 </Location>
 `, s.dir, s.address)
 	conf := s.write("apache.conf", b.String()+more)

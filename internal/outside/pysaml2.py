@@ -28,6 +28,7 @@ settings = {
     "key_file": key,
     "cert_file": cert,
     "encryption_keypairs": [{"key_file": key, "cert_file": cert}],
+    "allow_unknown_attributes": True,
     "service": {
         "sp": {
             "endpoints": {
@@ -42,6 +43,7 @@ settings = {
             "want_response_signed": True,
             "want_assertions_signed": True,
             "allow_unsolicited": True,
+
             "name_id_format": ["urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"],
         }
     },
@@ -56,8 +58,8 @@ if mode == "describe":
 client = Saml2Client(config)
 requests = {}  # of ours that are not answered yet: ID to page
 sessions = {}  # cookie to NameID
+mails = {}  # cookie to mail address
 lock = threading.Lock()
-
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
@@ -82,7 +84,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def user(self):
         cookie = http.cookies.SimpleCookie(self.headers.get("Cookie", ""))
-        name = sessions.get(cookie["session"].value) if "session" in cookie else None
+        self.session = cookie["session"].value if "session" in cookie else None
+        name = sessions.get(self.session)
         try:
             return name if name and client.users.sources(name) else None
         except KeyError:  # pysaml2 has logged it out
@@ -111,7 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def private(self):
         name = self.user()
         if name:
-            return self.answer(200, "<p>Signed in.</p>", X_User=name.text)
+            return self.answer(200, "<p>Signed in.</p>", X_User=name.text, X_Mail=mails[self.session])
         request, info = client.prepare_for_authenticate(relay_state="/private")
         requests[request] = "/private"
         return self.deliver(info)
@@ -120,6 +123,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer = client.parse_authn_request_response(form["SAMLResponse"], BINDING_HTTP_POST, outstanding=requests)
         session = secrets.token_hex(16)
         sessions[session] = answer.name_id
+        mails[session] = answer.ava.get("mail", [""])[0]
         return self.answer(303, "", Location=base + form.get("RelayState", "/private"), Set_Cookie="session=" + session + "; Path=/")
 
     def logout(self):
@@ -136,7 +140,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, "<p>Signed out.</p>", X_Status=answer.response.status.status_code.value)
         name = self.user()
         return self.deliver(client.handle_logout_request(params["SAMLRequest"], name, binding, relay_state=params.get("RelayState", "")))
-
 
 host, port = address.split(":")
 http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()

@@ -69,6 +69,7 @@ const shibbolethAttributes = `<Attributes xmlns="urn:mace:shibboleth:2.0:attribu
 <Attribute name="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent" id="nameid">
 <AttributeDecoder xsi:type="NameIDAttributeDecoder" formatter="$Name"/>
 </Attribute>
+<Attribute name="mail" nameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:basic" id="mail"/>
 </Attributes>
 `
 
