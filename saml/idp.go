@@ -36,7 +36,7 @@ type IdP struct {
 	nameIDKey []byte
 	now       func() time.Time
 
-	providers map[string]*Provider // by entity ID
+	providers atomic.Pointer[registry]
 	ring      atomic.Pointer[keyring]
 	slots     chan struct{} // as many as may sign at once
 	memory    sync.Pool     // of *scratch
@@ -68,8 +68,7 @@ func New(cfg Config, endpoints Endpoints, keys []gatehouse.SigningKey, nameIDKey
 		slots:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	p.memory.New = func() any { return &scratch{hash: sha256.New()} }
-	var err error
-	if p.providers, err = loadProviders(cfg, p.entityID, endpoints.AWS, now()); err != nil {
+	if _, err := p.Refresh(); err != nil {
 		return nil, err
 	}
 	return p, p.SetKeys(keys)
@@ -120,7 +119,7 @@ func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
 		return Response{}, fmt.Errorf("saml: %w", err)
 	}
 	m := message{Assertion: a, issuer: p.entityID}
-	if sp := p.providers[a.Audience]; sp != nil {
+	if sp := p.providers.Load().all[a.Audience]; sp != nil {
 		m.to = sp.recipient // whoever asks for the Response: nobody can forget it
 	}
 	var session string
@@ -185,7 +184,7 @@ func (p *IdP) keep(s *scratch) {
 // Provider is the service provider of that entity ID; false when none is
 // registered, or its metadata has run out.
 func (p *IdP) Provider(entityID string) (Provider, bool) {
-	sp := p.providers[entityID]
+	sp := p.providers.Load().all[entityID]
 	if sp == nil || sp.expired(p.now()) {
 		return Provider{}, false
 	}
@@ -200,7 +199,7 @@ func (p *IdP) Providers() []Provider {
 // all lists every service provider, by name.
 func (p *IdP) all() []Provider {
 	var list []Provider
-	for _, sp := range p.providers {
+	for _, sp := range p.providers.Load().all {
 		list = append(list, *sp)
 	}
 	sortProviders(list)

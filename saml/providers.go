@@ -139,6 +139,47 @@ func (c Config) ProviderNames() []string {
 	return names
 }
 
+// registry is the providers as their files were once.
+type registry struct {
+	files string               // which, how large, and when they were changed
+	all   map[string]*Provider // by entity ID
+}
+
+// Refresh reads the metadata of the service providers again where a file has
+// changed, has come or has gone. When one of them cannot be used, all stay as
+// they are, and the error names it.
+func (p *IdP) Refresh() (changed bool, err error) {
+	files := p.cfg.fingerprint()
+	old := p.providers.Load()
+	if old != nil && old.files == files {
+		return false, nil
+	}
+	all, err := loadProviders(p.cfg, p.entityID, p.endpoints.AWS, p.now())
+	if err == nil {
+		p.providers.Store(&registry{files, all})
+		return true, nil
+	}
+	if old != nil { // said once, not until somebody has mended it
+		p.providers.Store(&registry{files, old.all})
+	}
+	return false, err
+}
+
+// fingerprint changes when a file of metadata does.
+func (c Config) fingerprint() string {
+	files, _ := c.providerFiles()
+	var b strings.Builder
+	for _, f := range files {
+		info, err := os.Stat(f.MetadataFile)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", f.MetadataFile, err)
+			continue
+		}
+		fmt.Fprintf(&b, "%s %d %d\n", f.MetadataFile, info.Size(), info.ModTime().UnixNano())
+	}
+	return b.String()
+}
+
 // escapeGlob keeps a folder's name from being read as a pattern.
 func escapeGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)

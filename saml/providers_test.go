@@ -93,6 +93,47 @@ func TestProvidersFromAFolder(t *testing.T) {
 	}
 }
 
+func TestMetadataIsReadAgainWhileWeRun(t *testing.T) {
+	dir := t.TempDir()
+	wiki := filepath.Join(dir, "Wiki.xml")
+	write(t, wiki, []byte(wikiMetadata()))
+	p, err := New(Config{MetadataDir: dir}, Endpoints{Metadata: testEntityID, SSO: testSSO}, []gatehouse.SigningKey{testKey()}, make([]byte, 32), func() time.Time { return noon })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh := func(what string, want bool, fault string) {
+		t.Helper()
+		changed, err := p.Refresh()
+		if changed != want || (err != nil) != (fault != "") || (err != nil && !strings.Contains(err.Error(), fault)) {
+			t.Errorf("%s: %v, %v; want %v and %q", what, changed, err, want, fault)
+		}
+	}
+	refresh("nothing new", false, "")
+	write(t, filepath.Join(dir, "Vault.xml"), []byte(vaultMetadata()))
+	refresh("a file more", true, "")
+	if _, ok := p.Provider(vaultID); !ok {
+		t.Error("the new provider is unknown")
+	}
+	write(t, wiki, []byte(strings.Replace(wikiMetadata(), wikiACS, wikiACS+"/2", 1)))
+	refresh("another address", true, "")
+	if !p.Registered(wikiID, wikiACS+"/2", false) || p.Registered(wikiID, wikiACS, false) {
+		t.Error("the old address counts, or the new one does not")
+	}
+	write(t, wiki, []byte("<half"))
+	refresh("a broken file", false, "Wiki.xml")
+	refresh("the same broken file", false, "")
+	if !p.Registered(wikiID, wikiACS+"/2", false) {
+		t.Error("a broken file took the provider away")
+	}
+	if err := os.Remove(wiki); err != nil {
+		t.Fatal(err)
+	}
+	refresh("a file that is gone", true, "")
+	if _, ok := p.Provider(wikiID); ok {
+		t.Error("a provider without a file is still known")
+	}
+}
+
 func TestMetadataThatRunsOutWhileWeRunIsNoLongerGood(t *testing.T) {
 	at := noon
 	p := newIdPAt(t, func() time.Time { return at }, providerFile(t, "Wiki", strings.Replace(wikiMetadata(), "entityID=", `validUntil="2026-11-21T13:00:00Z" entityID=`, 1)))

@@ -284,14 +284,15 @@ func (h *house) close(ctx context.Context) {
 	}
 }
 
-// keysEvery is how often the signing keys are read again: what `gatehouse
-// keys` changes reaches every replica within that time.
-const keysEvery = 30 * time.Second
+// watchEvery is how often signing keys and the metadata of service providers
+// are looked at again: what is changed there reaches every replica within
+// that time.
+const watchEvery = 30 * time.Second
 
-// watchKeys puts changed signing keys in place, until ctx ends. Where they
-// cannot be read or used, those before stay.
-func (h *house) watchKeys(ctx context.Context) {
-	tick := time.NewTicker(keysEvery)
+// watch puts changed signing keys and metadata in place, until ctx ends.
+// Where they cannot be read or used, those before stay.
+func (h *house) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -300,6 +301,11 @@ func (h *house) watchKeys(ctx context.Context) {
 		case <-tick.C:
 			if err := h.rereadKeys(ctx); err != nil && ctx.Err() == nil {
 				h.log.WarnContext(ctx, "signing keys not read again; those before stay", slog.Any("err", err))
+			}
+			if changed, err := h.current.Load().idp.Refresh(); err != nil {
+				h.log.WarnContext(ctx, "metadata of service providers not read again; that before stays", slog.Any("err", err))
+			} else if changed {
+				h.log.InfoContext(ctx, "metadata of service providers changed")
 			}
 		}
 	}
