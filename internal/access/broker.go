@@ -352,7 +352,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 		Audience:     audience,
 		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
 		AuthnInstant: s.ProvedAt,
-		AuthnContext: authnContext(s),
+		AuthnContext: AuthnContext(s),
 		SessionIndex: b.d.IdP.NameID(s.ID, audience),
 		AWS: &saml.AWS{
 			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},
