@@ -161,6 +161,7 @@ type Session struct {
 	ProvedAt time.Time // when they last did
 	Door     Door
 	IP       string // from where
+	Client   string `json:",omitempty"` // the program that acts for them, as it calls itself; empty: they do
 }
 
 // Form is the shape in which somebody wants a hand-out.
@@ -194,6 +195,7 @@ type Ask struct {
 	Reason      string        // the person's own words, for the record
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
+	Shared      bool          // give what the same session was given before, while it is good for long enough
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
@@ -237,6 +239,8 @@ type Event struct {
 	Methods   []string  `json:"methods,omitempty"`    // how they proved who they are
 	RequestID string    `json:"request_id,omitempty"` // ours
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
+	Client    string    `json:"client,omitempty"`     // the program that acts for the person, as it calls itself
+	Shared    bool      `json:"shared,omitempty"`     // credentials that were handed out before, to the same session
 	Count     int       `json:"count,omitempty"`      // how many refusals alike it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
@@ -262,6 +266,7 @@ const (
 	EventSignInAccepted  EventKind = "signin.accepted"
 	EventSignInRefused   EventKind = "signin.refused"
 	EventSignOut         EventKind = "signout"
+	EventTokenReused     EventKind = "token.reused" // somebody has a copy of a program's token: its sign-in was ended
 	EventGranted         EventKind = "granted"
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"

@@ -296,7 +296,7 @@ func newHouse(t testing.TB, change ...func(*Config, *Deps)) *house {
 		entitlement("111122223333", "Payments", "prod", "pay-oncall@corp.example.com", "ReadOnly"),
 		entitlement("444455556666", "Sandbox", "dev", "", "PowerUser"),
 	}
-	cfg := Config{PublicURL: publicURL}
+	cfg := Config{PublicURL: publicURL, DrainDelay: new(time.Duration)}
 	deps := Deps{Broker: h.broker, Records: h.records, Now: now,
 		Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {

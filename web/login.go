@@ -85,7 +85,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return s.refuse(w, r, err, again)
 	}
 	f.user = who.User.Username
-	return s.welcome(w, r, who, next)
+	return s.arrive(w, r, who, next)
 }
 
 // welcome begins the session of somebody who was proved, and leads on.

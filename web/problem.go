@@ -27,6 +27,7 @@ var (
 	errForm        = errors.New("unreadable form")
 	errPanic       = errors.New("panic")
 	errBusy        = errors.New("too many sign-ins at a time")
+	errCrowded     = errors.New("too many requests at a time")
 )
 
 // problem is what a person reads when something fails. Err's own text is
@@ -97,6 +98,7 @@ var words = []struct {
 	{errTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "Start again"}},
 	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
+	{errCrowded, problem{Status: 503, Title: "There is too much to do right now.", Text: "It is not your doing, and nothing was done.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
 }
 
@@ -154,6 +156,9 @@ func problemFor(err error, now time.Time) problem {
 		refusal   *gatehouse.Refusal
 		password  *gatehouse.PasswordRefused
 	)
+	if p.Status == http.StatusServiceUnavailable && p.Retry == 0 {
+		p.Retry = 30 * time.Second // programs that know the header come back later
+	}
 	switch {
 	case errors.As(err, &throttled):
 		// A minute too much is better than "try again" a second too early.

@@ -114,6 +114,8 @@ type Deps struct {
 	Broker   Broker
 	Records  Records
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
+	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
+	API      http.Handler                              // everything under /oidc/ and /sso/, and /v1/token; nil: nothing is there
 	Leaving  Leaving                                   // who else is told of a sign-out; nil: nobody
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
 
@@ -142,6 +144,8 @@ type Server struct {
 	sessions  *keeper
 	cert      *certificate // nil without TLS
 	signIns   *turns
+	requests  chan struct{} // one place per request under way
+	away      away
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler
@@ -157,7 +161,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Broker == nil || deps.Records == nil {
 		return nil, errors.New("web: broker and records are needed")
 	}
-	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, signIns: newTurns()}
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now,
+		signIns: newTurns(cfg.Limits), requests: make(chan struct{}, cfg.Limits.Requests)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

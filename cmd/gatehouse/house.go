@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +17,15 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/delegate"
 	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/signinapi"
+	"gatehouse/web/ssoapi"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -29,8 +33,10 @@ import (
 type house struct {
 	store     *store.Store
 	audit     *audit.Log
-	keys      atomic.Pointer[[]gatehouse.SigningKey]
+	mu        sync.Mutex // one change at a time: of keys, of rooms
+	keys      []gatehouse.SigningKey
 	nameIDKey []byte
+	tokenKey  []byte // marks clients and tokens of command-line sign-ins
 	marks     []byte // the key of what access marks browsers and failed passwords with
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
@@ -81,7 +87,7 @@ func (h *house) open(ctx context.Context, cfg *config.Config) (err error) {
 // openKeys reads the signing keys; the first replica of all makes the first.
 func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	made := ""
-	keys, err := h.store.FirstSigningKey(ctx, func() (gatehouse.SigningKey, error) {
+	h.keys, err = h.store.FirstSigningKey(ctx, func() (gatehouse.SigningKey, error) {
 		key, err := saml.NewSigningKey(time.Now(), entityID)
 		made = key.ID
 		return key, err
@@ -89,8 +95,7 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
-	h.keys.Store(&keys)
-	if slices.ContainsFunc(keys, func(k gatehouse.SigningKey) bool { return k.ID == made }) {
+	if slices.ContainsFunc(h.keys, func(k gatehouse.SigningKey) bool { return k.ID == made }) {
 		h.log.InfoContext(ctx, "signing key created", slog.String("key", made))
 		if err := h.audit.Record(ctx, gatehouse.Event{Kind: gatehouse.EventKeyCreated, Reason: made}); err != nil {
 			return err
@@ -98,6 +103,9 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	}
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
+	}
+	if h.tokenKey, err = h.store.Secret(ctx, "tokens", 32); err != nil {
+		return fmt.Errorf("token key: %w", err)
 	}
 	if h.marks, err = h.store.Secret(ctx, "marks", 32); err != nil {
 		return fmt.Errorf("key of browsers' marks: %w", err)
@@ -112,7 +120,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err
 	}
-	if r.idp, err = saml.New(cfg.SAML, endpoints(cfg, r.aws), *h.keys.Load(), h.nameIDKey, nil); err != nil {
+	if r.idp, err = saml.New(cfg.SAML, endpoints(cfg, r.aws), h.keys, h.nameIDKey, nil); err != nil {
 		return nil, err
 	}
 	sources, err := r.openDirectories(h.log)
@@ -129,7 +137,9 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
+		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
 		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
@@ -141,6 +151,16 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	r.stop = stop
 	broker.KeepLimits(limits)
 	return r, nil
+}
+
+// programDoors are the APIs that AWS's own clients speak.
+func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
+	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", sso.Handler())
+	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())
+	return mux
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
@@ -217,18 +237,27 @@ func rolePage(cfg *config.Config) func(account, role string) string {
 	return func(account, role string) string { return publicURL(cfg, "roles", account, url.PathEscape(role)) }
 }
 
-// ready is what a sign-in needs.
+// lookTime bounds one look at what a sign-in needs: probes give up soon.
+const lookTime = 3 * time.Second
+
+// ready is what a sign-in needs: the store and every directory, all looked at
+// together, so that one which hangs does not keep the others' state unknown.
 func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 	return sparing(func(ctx context.Context) []gatehouse.Finding {
-		var findings []gatehouse.Finding
-		if err := h.store.Ping(ctx); err != nil {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingFailure, Detail: err.Error()})
-		} else {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK})
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		findings := make([]gatehouse.Finding, 1+len(r.directories))
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			findings[0] = gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK}
+			if err := h.store.Ping(ctx); err != nil {
+				findings[0].State, findings[0].Detail = gatehouse.FindingFailure, err.Error()
+			}
+		})
+		for i, d := range r.directories {
+			looking.Go(func() { findings[1+i] = d.Ready(ctx) })
 		}
-		for _, d := range r.directories {
-			findings = append(findings, d.Ready(ctx))
-		}
+		looking.Wait()
 		return findings
 	})
 }
@@ -236,27 +265,29 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 // reload puts another configuration in the place of the one that answers.
 // What cannot change while the process runs stays, and is named.
 func (h *house) reload(cfg *config.Config) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	old := h.current.Load()
 	for name, changed := range map[string]bool{
-		"listen":       cfg.Web.Listen != old.cfg.Web.Listen,
-		"admin_listen": cfg.Web.AdminListen != old.cfg.Web.AdminListen,
-		"store":        cfg.Store.URL != old.cfg.Store.URL,
-		"secret_files": !slices.Equal(cfg.Store.SecretFiles, old.cfg.Store.SecretFiles),
-		"audit.file":   cfg.Audit.File != old.cfg.Audit.File,
-		"tls":          (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
+		"listen":             cfg.Web.Listen != old.cfg.Web.Listen,
+		"admin_listen":       cfg.Web.AdminListen != old.cfg.Web.AdminListen,
+		"store":              cfg.Store.URL != old.cfg.Store.URL,
+		"audit.file":         cfg.Audit.File != old.cfg.Audit.File,
+		"limits.connections": cfg.Web.Limits.Connections != old.cfg.Web.Limits.Connections,
+		"tls":                (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
 	} {
 		if changed {
 			h.log.Warn("this change waits for a restart", slog.String("key", name))
 		}
+	}
+	if err := h.renew(cfg); err != nil {
+		return err
 	}
 	next, err := h.furnish(cfg)
 	if err != nil {
 		return err
 	}
 	h.current.Store(next)
-	if err := next.idp.SetKeys(*h.keys.Load()); err != nil { // they may have changed while the rooms were made
-		return err
-	}
 	h.server.Replace(next.server)
 	// Requests that are under way keep the old rooms until they have ended.
 	time.AfterFunc(time.Minute, old.close)
@@ -282,54 +313,6 @@ func (h *house) close(ctx context.Context) {
 	if err := h.store.Close(); err != nil {
 		h.log.Warn("store not closed", slog.Any("err", err))
 	}
-}
-
-// watchEvery is how often signing keys and the metadata of service providers
-// are looked at again: what is changed there reaches every replica within
-// that time.
-const watchEvery = 30 * time.Second
-
-// watch puts changed signing keys and metadata in place, until ctx ends.
-// Where they cannot be read or used, those before stay.
-func (h *house) watch(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := h.rereadKeys(ctx); err != nil && ctx.Err() == nil {
-				h.log.WarnContext(ctx, "signing keys not read again; those before stay", slog.Any("err", err))
-			}
-			if changed, err := h.current.Load().idp.Refresh(); err != nil {
-				h.log.WarnContext(ctx, "metadata of service providers not read again; that before stays", slog.Any("err", err))
-			} else if changed {
-				h.log.InfoContext(ctx, "metadata of service providers changed")
-			}
-		}
-	}
-}
-
-func (h *house) rereadKeys(ctx context.Context) error {
-	keys, err := h.store.SigningKeys(ctx)
-	if err != nil {
-		return err
-	}
-	same := slices.EqualFunc(keys, *h.keys.Load(), func(a, b gatehouse.SigningKey) bool { return a.ID == b.ID && a.State == b.State })
-	if same {
-		return nil
-	}
-	if err := h.current.Load().idp.SetKeys(keys); err != nil {
-		return err
-	}
-	h.keys.Store(&keys)
-	// A reload meanwhile has begun with the keys before, or sees these.
-	if err := h.current.Load().idp.SetKeys(keys); err != nil {
-		return err
-	}
-	h.log.InfoContext(ctx, "signing keys changed")
-	return nil
 }
 
 // sweepEvery is how often expired rows are removed.

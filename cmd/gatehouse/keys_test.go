@@ -65,7 +65,7 @@ func (r *keyroom) done(args ...string) string {
 // published is what the running replica publishes, once it has looked.
 func (r *keyroom) published() int {
 	r.t.Helper()
-	if err := r.house.rereadKeys(r.t.Context()); err != nil {
+	if err := r.house.readKeys(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
 	return strings.Count(string(r.house.current.Load().idp.Metadata()), "<ds:X509Certificate>")

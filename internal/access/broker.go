@@ -18,6 +18,7 @@ import (
 type Broker struct {
 	d        Deps
 	throttle throttle
+	shared   handOuts
 }
 
 // Deps is what a Broker works with.
@@ -280,7 +281,12 @@ func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		return Grant{}, err
 	}
 	grant := Grant{Entitlement: e, Ask: ask}
-	if err := b.handOut(ctx, s, &grant, event); err != nil {
+	if ask.Shared && ask.Form == gatehouse.FormJSON {
+		grant, err = b.share(ctx, s, grant, event)
+	} else {
+		err = b.handOut(ctx, s, &grant, event)
+	}
+	if err != nil {
 		return Grant{}, err
 	}
 	if wanted > grant.Ask.Duration {
@@ -412,7 +418,7 @@ func personal(s gatehouse.Session) gatehouse.Event {
 	u := s.User
 	return gatehouse.Event{
 		Person: u.Key(), Username: u.Username, Directory: u.Directory, DN: u.DN,
-		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods,
+		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods, Client: s.Client,
 	}
 }
 
