@@ -59,6 +59,7 @@ var everyRoom = map[string]room{
 	"internal/export":         {".", ""},
 	"internal/kerberos":       {".", "gokrb5"},
 	"internal/outside":        {"", "chromedp sql testing"},
+	"internal/outside/faults": {},
 	"internal/outside/tally":  {},
 	"internal/store":          {".", "sql"},
 	"ldap":                    {".", "asn1-ber go-ldap"},

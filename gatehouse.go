@@ -193,9 +193,18 @@ type Ask struct {
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
-	InResponseTo string // the request's ID; with it the answer is bound to that request
-	ACS          string // where the answer goes, as chosen among the provider's own; empty: its default
-	RelayState   string // given back byte for byte
+	InResponseTo string   // the request's ID; with it the answer is bound to that request
+	ACS          string   // where the answer goes, as chosen among the provider's own; empty: its default
+	RelayState   string   // given back byte for byte
+	NameIDFormat string   // in which the person must be named; empty: the provider's usual one
+	Subject      Name     // whom it must be about; empty: whoever is signed in
+	Contexts     []string // classes of sign-in of which theirs must be one; empty: any will do
+}
+
+// Name is what a service provider calls a person: a value in a format of SAML.
+type Name struct {
+	Format string `json:"format,omitempty"`
+	Value  string `json:"value,omitempty"`
 }
 
 // Credentials are temporary AWS credentials.
@@ -256,8 +265,11 @@ const (
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"
 	EventPasswordRefused EventKind = "password.refused" // a change that was asked for and not made
-	EventKeyCreated      EventKind = "key.created"      // a signing key
-	EventStarted         EventKind = "replica.start"    // a replica began its chain
+	EventKeyCreated      EventKind = "key.created"      // a signing key; Reason names it
+	EventKeyImported     EventKind = "key.imported"
+	EventKeyPromoted     EventKind = "key.promoted" // it signs now
+	EventKeyRetired      EventKind = "key.retired"
+	EventStarted         EventKind = "replica.start" // a replica began its chain
 )
 
 // Link is an event's place in its replica's chain.

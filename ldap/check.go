@@ -70,12 +70,12 @@ func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 // checkContents looks at what the service account sees, and may do.
 func (d *Directory) checkContents(ctx context.Context, c *checkup) {
 	d.checkLimits(ctx, c)
+	d.checkIndexes(ctx, c)
 	someone, ok := d.checkPeople(ctx, c)
 	if !ok {
 		return
 	}
 	d.checkGroups(ctx, c, someone)
-	d.checkIndexes(ctx, c)
 	d.checkServiceAccount(ctx, c, someone)
 	if d.cfg.Type == ActiveDirectory {
 		d.checkTrusts(ctx, c)
@@ -207,6 +207,10 @@ func (d *Directory) ping(ctx context.Context) error {
 func (d *Directory) checkPeople(ctx context.Context, c *checkup) (someone gatehouse.User, ok bool) {
 	entries, err := d.few(ctx, d.cfg.UserBaseDN, everybody(d.cfg.UserFilter), 1, d.personAttributes()...)
 	switch {
+	case tooMuchWork(err):
+		c.add(gatehouse.FindingWarning, "raise the limits of the service account (size.unchecked), to have it looked at",
+			"the server does not list people below %s, so that none was looked at: %v", d.cfg.UserBaseDN, err)
+		return someone, false
 	case err != nil:
 		c.fail("correct user_filter, or let the service account search below user_base_dn", "searching people below %s: %v", d.cfg.UserBaseDN, err)
 		return someone, false

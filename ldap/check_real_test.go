@@ -178,6 +178,14 @@ func TestSlapdCheck(t *testing.T) {
 		says(t, start(outside.SlapdConfig{LDIF: ldif(entries), Indexes: "objectClass,member,uniqueMember,memberUid,entryUUID"}), warn, "finding nobody by user_filter takes")
 		says(t, start(outside.SlapdConfig{LDIF: ldif(entries)}), good, "searches are quick")
 	})
+	t.Run("a server that does not do so much work", func(t *testing.T) {
+		entries := company()
+		for i := range 50 {
+			entries = append(entries, person(uidDN(fmt.Sprint("one-", i)), fmt.Sprint("one-", i)))
+		}
+		says(t, start(outside.SlapdConfig{LDIF: ldif(entries), Indexes: "objectClass,uid,member,uniqueMember,memberUid,entryUUID", Limits: "size.unchecked=20"}),
+			warn, "finding nobody by user_filter is more than the server does", "does not list people")
+	})
 	t.Run("a service account that reads passwords", func(t *testing.T) {
 		says(t, start(outside.SlapdConfig{Access: []string{fmt.Sprintf("to attrs=userPassword by dn.exact=%q read by anonymous auth by * none", serviceDN)}}),
 			warn, "can read people's passwords")

@@ -67,7 +67,7 @@ func (f demoForest) config() ldap.Config {
 			"corp.example.com":      {URLs: []string{f.corp.URL()}, NetBIOS: "CORP"},
 			"Emea.corp.example.com": {URLs: []string{f.emea.URL()}, NetBIOS: "EMEA"},
 		},
-		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 2 * time.Second,
+		BindDN: "gatehouse@corp.example.com", BindPassword: serviceID, Attributes: []string{"department"}, Timeout: 10 * time.Second,
 	}
 }
 
@@ -287,7 +287,7 @@ func TestSambaForest(t *testing.T) {
 	listed := func(c *ldap.Config) {
 		c.URLs, c.Domain, c.BaseDN, c.Forest = nil, "", "", "corp.example.com"
 		c.BindDN = "gatehouse@corp.example.com"
-		c.GlobalCatalog = []string{"ldaps://" + s.Address}
+		c.GlobalCatalog, c.Timeout = []string{"ldaps://" + s.Address}, time.Minute
 		c.Domains = map[string]ldap.ForestDomain{"corp.example.com": {URLs: []string{s.LDAPS}, NetBIOS: outside.SambaDomain}}
 	}
 	for name, d := range map[string]*ldap.Directory{

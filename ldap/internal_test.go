@@ -481,3 +481,19 @@ func FuzzIndexed(f *testing.F) {
 		}
 	})
 }
+
+func TestValuesThatAreNoTextAreBase64(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"text", "Köln", "Köln"},
+		{"text of two lines", "Am Ring 1\r\n50667 Köln", "Am Ring 1\r\n50667 Köln"},
+		{"not UTF-8", "\xff\xfe", "//4="},
+		{"UTF-8 by chance", "\x01\x05\x00\x00", "AQUAAA=="},
+		{"a control character beyond ASCII", "a\u0085b", "YcKFYg=="},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := texts([][]byte{[]byte(tc.value)}); len(got) != 1 || got[0] != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -263,11 +264,12 @@ func text(e *goldap.Entry, attribute string) string {
 	return strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), "\uFFFD")
 }
 
-// texts are attribute values as text: base64 where they are not UTF-8.
+// texts are attribute values as text: base64 where they are not UTF-8, or hold
+// what no text does, as bytes that are UTF-8 by chance nearly always do.
 func texts(raw [][]byte) []string {
 	var values []string
 	for _, v := range raw {
-		if utf8.Valid(v) {
+		if utf8.Valid(v) && bytes.IndexFunc(v, notText) < 0 {
 			values = append(values, string(v))
 		} else {
 			values = append(values, base64.StdEncoding.EncodeToString(v))
@@ -275,3 +277,6 @@ func texts(raw [][]byte) []string {
 	}
 	return values
 }
+
+// notText reports whether r is a control character that texts do not have.
+func notText(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }

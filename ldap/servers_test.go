@@ -86,7 +86,7 @@ func TestFailBack(t *testing.T) {
 	first, caFile := startSlapd(t, outside.SlapdConfig{CA: ca})
 	second, _ := startSlapd(t, outside.SlapdConfig{CA: ca})
 	c := config([]string{first.LDAPS, second.LDAPS}, caFile)
-	c.Timeout = 4 * time.Second
+	c.Timeout = 8 * time.Second
 	c.SetDefaults()
 	time0 := &clock{at: time.Now()}
 	d, err := ldap.New(c, time0.now, nil)

@@ -115,6 +115,28 @@ func (f *fakeRecords) ForgetOwner(_ context.Context, _, owner string) (int, erro
 	})
 }
 
+func (f *fakeRecords) ForgetID(_ context.Context, _, owner, id string) error {
+	return f.write(func() error {
+		if r, ok := f.rows[id]; !ok || r.owner != owner {
+			return gatehouse.ErrNotFound
+		}
+		delete(f.rows, id)
+		return nil
+	})
+}
+
+func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) ([]gatehouse.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []gatehouse.Record
+	for key, r := range f.rows {
+		if strings.HasPrefix(key, kind+" ") && r.owner == owner {
+			list = append(list, gatehouse.Record{ID: key, Body: r.body, Expires: r.expires})
+		}
+	}
+	return list, f.err
+}
+
 // fakeBroker knows alice, and answers with what the test put in.
 type fakeBroker struct {
 	mu           sync.Mutex
@@ -271,7 +293,7 @@ func newHouse(t testing.TB, change ...func(*Config, *Deps)) *house {
 		entitlement("111122223333", "Payments", "prod", "pay-oncall@corp.example.com", "ReadOnly"),
 		entitlement("444455556666", "Sandbox", "dev", "", "PowerUser"),
 	}
-	cfg := Config{PublicURL: publicURL}
+	cfg := Config{PublicURL: publicURL, DrainDelay: new(time.Duration)}
 	deps := Deps{Broker: h.broker, Records: h.records, Now: now,
 		Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {

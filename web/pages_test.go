@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 func TestPortal(t *testing.T) {
@@ -224,8 +225,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"carry.html":     carryPage{frame: f, Answer: "x"},
 		"answered.html":  answeredPage{frame: f, Client: "c", Agreed: true},
 		"programs.html":  programsPage{frame: f, Said: "said", Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c"}}},
-		"problem.html":   p,
+		"problem.html":   withBack(p),
 		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {
@@ -274,4 +276,10 @@ func BenchmarkPortal(b *testing.B) {
 			b.ReportMetric(float64(size)/1024, "KiB")
 		})
 	}
+}
+
+// withBack is p for somebody whom an application sent.
+func withBack(p problem) problem {
+	p.Back = &posting{URL: "https://wiki.example/acs", Host: "wiki.example", SAMLResponse: "x", RelayState: "y"}
+	return p
 }

@@ -70,7 +70,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		at := momentOf(who.User.ReadAt)
 		p.Stale = &at
 	}
-	p.Password = expiresSoon(who.User.PasswordExpires, s.now())
+	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), s.cfg.Portal.PasswordNotice)
 	all := s.deps.Broker.Entitlements(who)
 	p.None = len(all) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
@@ -81,14 +81,11 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	return s.render(w, http.StatusOK, "portal.html", p)
 }
 
-// passwordNotice is how long before it expires the portal speaks of a password.
-const passwordNotice = 14 * 24 * time.Hour
-
-// expiresSoon says how soon, in days, or nothing when it is not.
-func expiresSoon(at, now time.Time) string {
+// expiresSoon says how soon, in days, or nothing when it is not within the time.
+func expiresSoon(at, now time.Time, within time.Duration) string {
 	left := at.Sub(now)
 	switch {
-	case at.IsZero() || left > passwordNotice:
+	case at.IsZero() || left > within:
 		return ""
 	case left < 24*time.Hour:
 		return "today"

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 // What can be wrong with a request before anybody looks at what it wants.
@@ -25,6 +27,7 @@ var (
 	errForm        = errors.New("unreadable form")
 	errPanic       = errors.New("panic")
 	errBusy        = errors.New("too many sign-ins at a time")
+	errCrowded     = errors.New("too many requests at a time")
 )
 
 // problem is what a person reads when something fails. Err's own text is
@@ -44,6 +47,7 @@ type problem struct {
 	At        moment
 	Retry     time.Duration // zero: nobody knows
 	AfterForm bool          // the answer to a sign-in: see login.html
+	Back      *posting      // tells the application that sent them, when they want to go back
 }
 
 // words are the kinds of failure, the first that fits. They are what the
@@ -94,6 +98,7 @@ var words = []struct {
 	{errTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "Start again"}},
 	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
+	{errCrowded, problem{Status: 503, Title: "There is too much to do right now.", Text: "It is not your doing, and nothing was done.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
 }
 
@@ -151,6 +156,9 @@ func problemFor(err error, now time.Time) problem {
 		refusal   *gatehouse.Refusal
 		password  *gatehouse.PasswordRefused
 	)
+	if p.Status == http.StatusServiceUnavailable && p.Retry == 0 {
+		p.Retry = 30 * time.Second // programs that know the header come back later
+	}
 	switch {
 	case errors.As(err, &throttled):
 		// A minute too much is better than "try again" a second too early.
@@ -205,7 +213,22 @@ func (s *Server) Problem(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // they left; nobody reads the answer
 	}
+	s.showProblem(w, r, s.problem(r, err))
+}
+
+// Decline is Problem for somebody whom an application sent: they read why not,
+// and their way back takes the refusal along.
+func (s *Server) Decline(w http.ResponseWriter, r *http.Request, err error, refusal access.Post) {
 	p := s.problem(r, err)
+	u, badURL := url.Parse(refusal.URL)
+	if badURL == nil {
+		p.Back = &posting{URL: refusal.URL, Host: u.Host, SAMLResponse: string(refusal.SAMLResponse), RelayState: refusal.RelayState}
+		w.Header().Set("Content-Security-Policy", postingPolicy(u))
+	}
+	s.showProblem(w, r, p)
+}
+
+func (s *Server) showProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	p.announce(w)
 	if wantsJSON(r) {
 		_ = writeJSON(w, p.Status, p.brief(r)) // strings only: cannot fail

@@ -27,7 +27,7 @@ func TestADirectorysTextDoesNotReachTheTerminalAsMoreThanText(t *testing.T) {
 // The chain that a nested membership leads through, as a real Active
 // Directory has it: production_test.go has OpenLDAP's.
 func TestExplainTellsTheWayOfANestedMembershipInActiveDirectory(t *testing.T) {
-	d := startDomain(t)
+	d := startPeople(t)
 	const hidden = "by a way that the directory does not show"
 	group := func(name string) string { return "CN=" + name + ",OU=Groups," + outside.SambaBaseDN }
 	users := "CN=Domain Users,CN=Users," + outside.SambaBaseDN

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ import (
 type house struct {
 	store     *store.Store
 	audit     *audit.Log
+	mu        sync.Mutex // one change at a time: of keys, of rooms
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
 	tokenKey  []byte // marks clients and tokens of command-line sign-ins
@@ -134,11 +136,11 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
-	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
 	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
-		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
+		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {
@@ -214,7 +216,7 @@ func (h *house) openTickets(cfg *config.Config) (access.Tickets, error) {
 
 // endpoints says where the world reaches us, and where AWS takes responses.
 func endpoints(cfg *config.Config, client *aws.Client) saml.Endpoints {
-	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso")}
+	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso"), SLO: publicURL(cfg, "saml", "slo"), ECP: publicURL(cfg, "saml", "ecp")}
 	for _, a := range cfg.Accounts {
 		if acs := client.Recipient(a); !slices.Contains(e.AWS, acs) {
 			e.AWS = append(e.AWS, acs)
@@ -235,18 +237,27 @@ func rolePage(cfg *config.Config) func(account, role string) string {
 	return func(account, role string) string { return publicURL(cfg, "roles", account, url.PathEscape(role)) }
 }
 
-// ready is what a sign-in needs.
+// lookTime bounds one look at what a sign-in needs: probes give up soon.
+const lookTime = 3 * time.Second
+
+// ready is what a sign-in needs: the store and every directory, all looked at
+// together, so that one which hangs does not keep the others' state unknown.
 func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 	return sparing(func(ctx context.Context) []gatehouse.Finding {
-		var findings []gatehouse.Finding
-		if err := h.store.Ping(ctx); err != nil {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingFailure, Detail: err.Error()})
-		} else {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK})
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		findings := make([]gatehouse.Finding, 1+len(r.directories))
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			findings[0] = gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK}
+			if err := h.store.Ping(ctx); err != nil {
+				findings[0].State, findings[0].Detail = gatehouse.FindingFailure, err.Error()
+			}
+		})
+		for i, d := range r.directories {
+			looking.Go(func() { findings[1+i] = d.Ready(ctx) })
 		}
-		for _, d := range r.directories {
-			findings = append(findings, d.Ready(ctx))
-		}
+		looking.Wait()
 		return findings
 	})
 }
@@ -254,18 +265,23 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 // reload puts another configuration in the place of the one that answers.
 // What cannot change while the process runs stays, and is named.
 func (h *house) reload(cfg *config.Config) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	old := h.current.Load()
 	for name, changed := range map[string]bool{
-		"listen":       cfg.Web.Listen != old.cfg.Web.Listen,
-		"admin_listen": cfg.Web.AdminListen != old.cfg.Web.AdminListen,
-		"store":        cfg.Store.URL != old.cfg.Store.URL,
-		"secret_files": !slices.Equal(cfg.Store.SecretFiles, old.cfg.Store.SecretFiles),
-		"audit.file":   cfg.Audit.File != old.cfg.Audit.File,
-		"tls":          (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
+		"listen":             cfg.Web.Listen != old.cfg.Web.Listen,
+		"admin_listen":       cfg.Web.AdminListen != old.cfg.Web.AdminListen,
+		"store":              cfg.Store.URL != old.cfg.Store.URL,
+		"audit.file":         cfg.Audit.File != old.cfg.Audit.File,
+		"limits.connections": cfg.Web.Limits.Connections != old.cfg.Web.Limits.Connections,
+		"tls":                (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
 	} {
 		if changed {
 			h.log.Warn("this change waits for a restart", slog.String("key", name))
 		}
+	}
+	if err := h.renew(cfg); err != nil {
+		return err
 	}
 	next, err := h.furnish(cfg)
 	if err != nil {

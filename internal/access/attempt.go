@@ -26,6 +26,7 @@ type throttle struct {
 	keyed    keyed
 	limits   *limits
 	turns    *turns
+	tallies  *tallies
 	now      func() time.Time
 	log      *slog.Logger
 }

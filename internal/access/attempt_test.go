@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gatehouse"
 )
@@ -578,6 +581,27 @@ func TestRefusalsWithoutEndDoNotFillTheRecord(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nor write to the store", func(t *testing.T) {
+		w, b := newWorld(t)
+		guesses(t, b, "alice", 3)
+		before := maps.Clone(w.counts)
+		for i := range 100 {
+			_, _ = b.SignIn(t.Context(), attempt("alice", fmt.Sprint(i)))
+			_, _ = b.SignIn(t.Context(), attempt("alice", "wrong 0"))
+		}
+		if diff := cmp.Diff(before, w.counts, cmp.AllowUnexported(counter{})); diff != "" {
+			t.Errorf("counters changed (-before +after):\n%s", diff)
+		}
+	})
+	t.Run("nor memory", func(t *testing.T) {
+		now, tallies := time.Now(), tallies{counts: map[string]tallied{}}
+		for i := range 2*mostTallies + 1 {
+			tallies.hit(fmt.Sprint(i), now, time.Hour)
+		}
+		if n := len(tallies.counts); n > mostTallies {
+			t.Errorf("%d are kept", n)
+		}
+	})
 	t.Run("but every one that a directory was asked about is there", func(t *testing.T) {
 		w, b := newWorld(t)
 		for i := range 3 {

@@ -81,7 +81,7 @@ func New(d Deps) *Broker {
 	}
 	return &Broker{d: d, throttle: throttle{
 		Throttle: d.Throttle, counters: d.Counters, learnt: d.Learnt, keyed: d.Secret,
-		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, now: d.Now, log: d.Log,
+		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, tallies: &tallies{counts: map[string]tallied{}}, now: d.Now, log: d.Log,
 	}}
 }
 
@@ -352,7 +352,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 		Audience:     audience,
 		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
 		AuthnInstant: s.ProvedAt,
-		AuthnContext: authnContext(s),
+		AuthnContext: AuthnContext(s),
 		SessionIndex: b.d.IdP.NameID(s.ID, audience),
 		AWS: &saml.AWS{
 			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},
@@ -418,7 +418,7 @@ func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	var due bool
-	if e.Count, due = b.throttle.due(ctx, cause); !due {
+	if e.Count, due = b.throttle.due(cause); !due {
 		return cause
 	}
 	if err := b.record(ctx, e); err != nil && !errors.Is(cause, gatehouse.ErrUnavailable) {

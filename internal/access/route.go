@@ -19,6 +19,8 @@ import (
 //   - Any other name is looked for in all of them at once, without a password.
 //     One that knows it decides. Where two do, nobody signs in: the password
 //     of one would be tried on the other's account.
+//   - One that knows the name and refuses it ends the matter: somebody there
+//     is meant, who may not come in.
 //   - One that does not answer knows nobody, as long as another does.
 //
 // While there is one directory, it decides, and nothing is looked for.
@@ -83,7 +85,8 @@ func spelling(username string, among []Source) string {
 
 // Home is the one directory that a name belongs to.
 //
-// Errors: ErrUnknownPerson (nobody, or more than one), ErrUnavailable.
+// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials
+// (somebody whom their directory does not take), ErrUnavailable.
 func Home(ctx context.Context, all []Source, username string) (Source, error) {
 	return home(ctx, claimants(all, username), username)
 }
@@ -98,9 +101,9 @@ func home(ctx context.Context, among []Source, username string) (Source, error) 
 		switch {
 		case err == nil:
 			known = append(known, among[i])
-		case !errors.Is(err, gatehouse.ErrUnknownPerson):
+		case errors.Is(err, gatehouse.ErrUnavailable):
 			down = err
-		case reason(err) == "ambiguous": // it knows the name twice over
+		case !errors.Is(err, gatehouse.ErrUnknownPerson), reason(err) == "ambiguous": // it knows the name twice over
 			return Source{}, err
 		default:
 			unknown = err

@@ -146,6 +146,23 @@ func TestWhoseNameItIs(t *testing.T) {
 	}
 }
 
+func TestAPersonWhomTheirDirectoryRefusesEndsTheMatter(t *testing.T) {
+	w, b, forests := withForests(t)
+	forests[0].err = &withheld{errors.New("their domain is not listed")}
+	_, err := b.SignIn(t.Context(), attempt("erin", "right at plain"))
+	if !errors.Is(err, gatehouse.ErrInvalidCredentials) {
+		t.Errorf("error %v", err)
+	}
+	if got := w.events[0].Reason; got != "throttled" { // withheld's own word
+		t.Errorf("reason %q", got)
+	}
+	for _, f := range forests {
+		if len(f.passwords) > 0 {
+			t.Errorf("%s was sent the password of somebody else's namesake", f.name)
+		}
+	}
+}
+
 func TestWhoIsAsked(t *testing.T) {
 	t.Run("of a claimed suffix, nobody beforehand", func(t *testing.T) {
 		_, b, forests := withForests(t)

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"sync"
+	"time"
 
 	"gatehouse"
 )
@@ -30,6 +33,41 @@ func tallyOf(err error) string {
 	return ""
 }
 
+// tallies count refusals that nobody had to look into, each replica its own:
+// whoever floods the door must not have the store written to.
+type tallies struct {
+	mu     sync.Mutex
+	counts map[string]tallied
+}
+
+type tallied struct {
+	n     int
+	until time.Time // when it starts anew
+}
+
+// mostTallies bounds what is kept of them. Beyond, all start anew, which
+// costs some entries of the record.
+const mostTallies = 100_000
+
+// hit counts one more.
+func (t *tallies) hit(key string, now time.Time, window time.Duration) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.counts) >= mostTallies {
+		maps.DeleteFunc(t.counts, func(_ string, c tallied) bool { return !c.until.After(now) })
+	}
+	if len(t.counts) >= mostTallies {
+		clear(t.counts)
+	}
+	c := t.counts[key]
+	if !c.until.After(now) {
+		c.n = 0
+	}
+	c = tallied{c.n + 1, now.Add(window)}
+	t.counts[key] = c
+	return c.n
+}
+
 // due reports whether a refusal goes on the record, and for how many it stands.
 //
 // A refusal that nobody had to look into costs whoever provokes it nothing,
@@ -38,16 +76,13 @@ func tallyOf(err error) string {
 // the second, the fourth, the eighth, each with the number since the last one
 // recorded. A pause of a window begins anew. So the record names every attack
 // while it lasts, and at least half of its attempts.
-func (t *throttle) due(ctx context.Context, cause error) (stands int, due bool) {
+func (t *throttle) due(cause error) (stands int, due bool) {
 	key := tallyOf(cause)
 	if key == "" {
 		return 0, true
 	}
-	n, _, err := t.counters.Hit(ctx, "refused:"+key, t.Window)
-	switch {
-	case err != nil:
-		return 0, true // better once too often
-	case n <= 2:
+	n := t.tallies.hit(key, t.now(), t.Window)
+	if n <= 2 {
 		return 0, true
 	}
 	return n / 2, n&(n-1) == 0

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // byTicket proves a Kerberos ticket, and reads the person whose it is: a
@@ -44,7 +45,11 @@ func (b *Broker) holder(ctx context.Context, p gatehouse.Principal, event *gateh
 	if !ok {
 		return gatehouse.User{}, fmt.Errorf("%s: no directory %q: %w", p, p.Directory, gatehouse.ErrInvalidCredentials)
 	}
-	found, err := source.Identify(ctx, p.Name)
+	name := p.Name
+	if source.claims(p.Realm, false) || source.claims(p.Realm, true) {
+		name = p.Realm + `\` + name // other domains of a forest may have one, too
+	}
+	found, err := source.Identify(ctx, name)
 	switch {
 	case errors.Is(err, gatehouse.ErrUnknownPerson):
 		return gatehouse.User{}, fmt.Errorf("%s: %w", p, &nobody{err})
@@ -79,14 +84,11 @@ func (t *throttle) failedTicket(ctx context.Context, ip string) error {
 	return err
 }
 
-// The classes of sign-in that are asserted (saml-authn-context §3.4): what
-// is empty is the IdP's default, a password over TLS.
-const contextKerberos = "urn:oasis:names:tc:SAML:2.0:ac:classes:Kerberos"
-
-// authnContext is how the session's person proved who they are.
-func authnContext(s gatehouse.Session) string {
+// AuthnContext is how the session's person proved who they are, as a class of
+// SAML.
+func AuthnContext(s gatehouse.Session) string {
 	if slices.Contains(s.Methods, Ticket{}.method()) {
-		return contextKerberos
+		return saml.Kerberos
 	}
-	return ""
+	return saml.PasswordProtectedTransport
 }

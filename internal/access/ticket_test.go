@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // realm is a Tickets: a token is good when its text names somebody.
@@ -67,6 +68,17 @@ func TestSignInByTicket(t *testing.T) {
 		w.auditErr = errors.New("disk full")
 		if s, err := b.SignIn(t.Context(), ticketAttempt("ticket of alice")); !errors.Is(err, gatehouse.ErrNotRecorded) || s.ID != "" {
 			t.Errorf("session %+v, error %v", s, err)
+		}
+	})
+	t.Run("is asked for in the realm's own domain, where the directory claims it", func(t *testing.T) {
+		for _, suffix := range []string{"corp.example.com", ".example.com"} {
+			w, b, _ := withRealm(t)
+			w.people[`CORP.EXAMPLE.COM\alice`] = w.people["alice"]
+			delete(w.people, "alice") // of which a forest may have several
+			b.d.Directories[0].Suffixes = []string{suffix}
+			if s, err := b.SignIn(t.Context(), ticketAttempt("ticket of alice")); err != nil || s.User.Username != "alice" {
+				t.Errorf("%s: session of %q, error %v", suffix, s.User.Username, err)
+			}
 		}
 	})
 	t.Run("does not depend on the case of a name", func(t *testing.T) {
@@ -170,9 +182,9 @@ func TestAnAssertionSaysThatItRestsOnATicket(t *testing.T) {
 		name, method, want string
 		ask                gatehouse.Ask
 	}{
-		{"to AWS", "kerberos", contextKerberos, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
-		{"to AWS, for a password", "password", "", gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
-		{"to another provider", "kerberos", contextKerberos, gatehouse.Ask{Provider: "wiki"}},
+		{"to AWS", "kerberos", saml.Kerberos, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
+		{"to AWS, for a password", "password", saml.PasswordProtectedTransport, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
+		{"to another provider", "kerberos", saml.Kerberos, gatehouse.Ask{Provider: "wiki"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, b := newWorld(t)

@@ -139,6 +139,10 @@ type SlapdConfig struct {
 	// Access stands before the usual rules, one to each (slapd.access(5)).
 	Access []string
 
+	// Limits are further limits of ServiceDN (slapd.conf(5)), such as
+	// size.unchecked=100.
+	Limits string
+
 	// ReadableConfig lets ServiceDN read cn=config.
 	ReadableConfig bool
 
@@ -260,7 +264,7 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	}
 	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
-	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited", cfg.ServiceDN)
+	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited %s", cfg.ServiceDN, cfg.Limits)
 	line("overlay memberof")
 	line("overlay ppolicy\nppolicy_use_lockout")
 	if cfg.DefaultPolicy != "" {

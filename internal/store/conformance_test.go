@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -514,6 +515,52 @@ func TestReplicasAgreeOnTheFirstSigningKey(t *testing.T) {
 	})
 }
 
+func TestSigningKeysChangeAllAtOnceOrNotAtAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		s, other := b.open(t), b.open(t)
+		first := aKey("k1", []byte("one"))
+		if _, err := s.FirstSigningKey(t.Context(), func() (gatehouse.SigningKey, error) { return first, nil }); err != nil {
+			t.Fatal(err)
+		}
+		refused := errors.New("not like this")
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			keys[0].State = gatehouse.KeyRetired
+			return keys, refused
+		}); !errors.Is(err, refused) {
+			t.Errorf("ChangeSigningKeys = %v, want the refusal", err)
+		}
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			if len(keys) != 1 || keys[0].State != first.State || string(keys[0].PrivateKey) != "one" {
+				t.Errorf("after the refusal the keys are %+v", keys)
+			}
+			keys[0].State = gatehouse.KeyNext
+			return append(keys, aKey("k2", []byte("two"))), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := other.SigningKeys(t.Context())
+		got := map[string]string{}
+		for _, k := range keys {
+			got[k.ID] = string(k.State) + " " + string(k.PrivateKey)
+		}
+		if want := (map[string]string{"k1": "next one", "k2": string(first.State) + " two"}); err != nil || !maps.Equal(got, want) {
+			t.Errorf("another replica sees %v, %v; want %v", got, err, want)
+		}
+		// Two who change at the same time do not lose each other's key.
+		stores := []*Store{s, other}
+		together(4, func(i int) {
+			if err := stores[i%2].ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+				return append(keys, aKey(fmt.Sprint("more", i), []byte("x"))), nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 6 {
+			t.Errorf("%d keys, %v; want 6", len(keys), err)
+		}
+	})
+}
+
 func TestAKeyThatCannotBeMadeIsNotTheStoresFault(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		s := b.open(t)
@@ -686,5 +733,38 @@ func TestAnEndedContextEndsTheWait(t *testing.T) {
 		wantKind(t, "Put", s.Put(ctx, "session", "k", "", nil, b.clock.now().Add(time.Hour)), context.Canceled)
 		_, err := s.Get(ctx, "session", "k")
 		wantKind(t, "Get", err, context.Canceled)
+	})
+}
+
+func TestSecretsRotateWhileTheStoreRuns(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		want, err := one.Secret(t.Context(), "name", 32)
+		fatal(t, err)
+		reads := func(step string, stores ...*Store) {
+			t.Helper()
+			for i, s := range stores {
+				if got, err := s.Secret(t.Context(), "name", 32); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: store %d reads %x, %v", step, i, got, err)
+				}
+			}
+		}
+		if err := one.SetSecrets(t.Context(), [][]byte{secretB}); err == nil || !strings.Contains(err.Error(), "secret_files") {
+			t.Errorf("secrets that open nothing: %v, want a refusal that names secret_files", err)
+		}
+		reads("after the refusal", one, other)
+		for _, step := range []struct {
+			name    string
+			secrets [][]byte
+		}{
+			{"the new one is known", [][]byte{secretA, secretB}},
+			{"the new one seals", [][]byte{secretB, secretA}},
+			{"the old one is gone", [][]byte{secretB}},
+		} {
+			for i, s := range []*Store{one, other} {
+				fatal(t, s.SetSecrets(t.Context(), step.secrets))
+				reads(fmt.Sprintf("%s to %d", step.name, i), one, other)
+			}
+		}
 	})
 }
