@@ -118,7 +118,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		return nil, err
 	}
 	broker := access.New(access.Deps{
-		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
+		Tickets: tickets, Directories: sources, Policy: cfg.Policy, Scopes: access.NewScopes(cfg.Access.Access), IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)

@@ -275,6 +275,7 @@ func (p *Policy) entitlement(r *rule, role gatehouse.Role, via gatehouse.Via, u 
 		Role:           role,
 		Via:            []gatehouse.Via{via},
 		MaxSession:     r.MaxSession,
+		Confirm:        r.Confirm,
 		Tags:           tags,
 		SourceIdentity: source,
 		Blocked:        why,
