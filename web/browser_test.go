@@ -242,3 +242,12 @@ func TestLeavingInABrowser(t *testing.T) {
 	}
 	b.quiet()
 }
+
+func manyRoles(n int) []gatehouse.Entitlement {
+	var all []gatehouse.Entitlement
+	for i := range n {
+		env := []string{"prod", "staging", "dev", "shared"}[i/3%4]
+		all = append(all, entitlement(fmt.Sprintf("%012d", 100000000000+i/3), fmt.Sprintf("Team %03d", i/3), env, "team@corp.example.com", []string{"ReadOnly", "Developer", "Admin"}[i%3]))
+	}
+	return all
+}

@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"regexp"
 	"slices"
@@ -20,14 +19,15 @@ func TestPortal(t *testing.T) {
 	wantContains(t, page,
 		"Hello, <bdi>Alice</bdi>", "2 accounts, 3 roles.", `<time datetime="2026-11-21T21:30:00Z">21:30 UTC</time>`,
 		"<h2>Production</h2>", "<h2>Development</h2>", `<span class="num">1111 2222 3333</span>`, "pay-oncall@corp.example.com",
-		`<button formaction="/roles/111122223333/ReadOnly" name="as" value="console"`, `href="/roles/444455556666/PowerUser"`)
+		`<button formaction="/roles/111122223333/ReadOnly">`, `name="as" value="console"`, `href="/roles/444455556666/PowerUser"`)
 	if strings.Index(page, ">ReadOnly<") > strings.Index(page, ">Admin<") {
 		t.Error("the least privileged role does not come first")
 	}
 	if got := regexp.MustCompile(`pair first"><button formaction="([^"]*)"`).FindAllStringSubmatch(page, -1); len(got) != 2 || got[0][1] != "/roles/111122223333/ReadOnly" {
 		t.Errorf("accents: %q", got)
 	}
-	wantLacks(t, page, "Favourites", "Recent", "Renew")
+	wantContains(t, page, `data-shelf="favourites" hidden`)
+	wantLacks(t, page, "Recent", "Most used")
 }
 
 func TestPortalWithoutRolesSaysWhomToAsk(t *testing.T) {
@@ -56,7 +56,7 @@ func TestSearchWithoutScript(t *testing.T) {
 	}
 	h := newHouse(t)
 	cookie := h.signIn()
-	role := regexp.MustCompile(`value="console"[^>]*>([^<]*)</button>`)
+	role := regexp.MustCompile(`formaction="/roles/[^>]*>([^<]*)</button>`)
 	for _, tt := range tests {
 		t.Run(tt.query, func(t *testing.T) {
 			page := wantStatus(t, h.get("/?"+url.Values{"q": {tt.query}}.Encode(), cookie), 200)
@@ -165,7 +165,7 @@ func TestARoleThatCannotBeHandedOutSaysWhy(t *testing.T) {
 	h := newHouse(t)
 	h.broker.entitlements[1].Blocked = "Your department is not known, and this role is tagged with it."
 	cookie := h.signIn()
-	wantContains(t, wantStatus(t, h.get("/", cookie), 200), "Why not</a>")
+	wantContains(t, wantStatus(t, h.get("/", cookie), 200), "Why not<i> ReadOnly</i></a>")
 	page := wantStatus(t, h.get("/roles/111122223333/ReadOnly", cookie), 200)
 	wantContains(t, page, "Your department is not known")
 	wantLacks(t, page, `name="as"`, "role.js")
@@ -214,7 +214,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u"},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
 		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
-			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
+			Alive: "a", Next: &at, Once: "o", ListHere: "here"},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
 		"problem.html": p,
@@ -234,6 +234,10 @@ func TestEveryPageWithFullData(t *testing.T) {
 	if err := h.server.pages.Execute(io.Discard, "portal.html", portalPage{frame: f, None: true}); err != nil {
 		t.Error(err)
 	}
+	sections := []section{{"s", "favourites", []account{{view, true, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}
+	if err := h.server.pages.Part(io.Discard, "portal.html", "sections", sections); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestInWords(t *testing.T) {
@@ -241,30 +245,5 @@ func TestInWords(t *testing.T) {
 		if got := inWords(d); got != want {
 			t.Errorf("inWords(%v) = %q, want %q", d, got, want)
 		}
-	}
-}
-
-func manyRoles(n int) []gatehouse.Entitlement {
-	var all []gatehouse.Entitlement
-	for i := range n {
-		env := []string{"prod", "staging", "dev", "shared"}[i/3%4]
-		all = append(all, entitlement(fmt.Sprintf("%012d", 100000000000+i/3), fmt.Sprintf("Team %03d", i/3), env, "team@corp.example.com", []string{"ReadOnly", "Developer", "Admin"}[i%3]))
-	}
-	return all
-}
-
-func BenchmarkPortal(b *testing.B) {
-	for _, n := range []int{31, 300, 2000} {
-		b.Run(fmt.Sprintf("%d roles", n), func(b *testing.B) {
-			h := newHouse(b, func(_ *Config, d *Deps) { d.Log = slog.New(slog.DiscardHandler) })
-			h.broker.entitlements = manyRoles(n)
-			cookie := h.signIn()
-			b.ReportAllocs()
-			size := 0
-			for b.Loop() {
-				size = len(body(b, h.get("/", cookie)))
-			}
-			b.ReportMetric(float64(size)/1024, "KiB")
-		})
 	}
 }

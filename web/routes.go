@@ -25,6 +25,7 @@ func (s *Server) routes() []route {
 		{"POST", "/login", s.login},
 		{"GET", "/login/windows", s.windows},
 		{"POST", "/logout", s.logout},
+		{"POST", "/me/favourites", s.signedIn(s.favourite)},
 		{"GET", "/me/password", s.passwordForm},
 		{"POST", "/me/password", s.password},
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
