@@ -4,7 +4,8 @@
 
 for (const t of document.querySelectorAll("time[datetime]")) {
   const at = new Date(t.dateTime);
-  const day = at.toDateString() === new Date().toDateString() ? {} : { weekday: "short" };
+  const today = at.toDateString() === new Date().toDateString();
+  const day = "full" in t.dataset ? { day: "numeric", month: "short", year: "numeric" } : today ? {} : { weekday: "short" };
   t.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day });
   t.title = at.toISOString().slice(0, 16).replace("T", " ") + " UTC";
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 func TestPortal(t *testing.T) {
@@ -136,7 +137,8 @@ func TestRolePage(t *testing.T) {
 		"<bdi>Payments</bdi> · ReadOnly", `action="/roles/111122223333/ReadOnly" method="post" target="_blank"`,
 		`name="profile" value="payments-readonly"`, `name="region" value="us-east-1"`, `<option value="7200" selected>2 hours</option>`,
 		`<option value="14400">4 hours</option>`, "Your access to this role is limited to 4 hours.",
-		`name="destination" value="https://console.aws.amazon.com/s3/home?a=b"`, "console.aws.amazon.com/s3/home</bdi>",
+		`name="destination" value="https://console.aws.amazon.com/s3/home?a=b"`, `data-share="https://aws.corp.example.com/go/payments/ReadOnly"`,
+		`<option value="read-only">Read-only</option>`, `<option value="my-address" disabled>`, "Your address here is a private one.",
 		`value="console">Open console`, `value="post">Open console from this browser`)
 	wantLacks(t, page, `value="28800"`)
 	for _, f := range []gatehouse.Form{"bash", "fish", "powershell", "cmd", "ini", "env", "json"} {
@@ -152,13 +154,16 @@ func TestRolePageRefusals(t *testing.T) {
 	cookie := h.signIn()
 	var pages []string
 	reference := regexp.MustCompile(`[A-Z2-7]{16}`)
-	for _, path := range []string{"/roles/111122223333/Owner", "/roles/999999999999/ReadOnly", "/roles/x/y"} {
-		pages = append(pages, reference.ReplaceAllString(wantStatus(t, h.get(path, cookie), 403), ""))
+	for _, path := range []string{"/roles/111122223333/Owner", "/roles/999999999999/ReadOnly"} {
+		page := reference.ReplaceAllString(wantStatus(t, h.get(path, cookie), 403), "")
+		wantContains(t, page, strings.Replace(path, "/roles/", `href="/why/`, 1)+`"`)
+		pages = append(pages, strings.ReplaceAll(page, strings.TrimPrefix(path, "/roles"), ""))
 	}
-	if pages[0] != pages[1] || pages[1] != pages[2] {
+	if pages[0] != pages[1] {
 		t.Error("one can tell which accounts and roles exist")
 	}
-	wantLacks(t, body(t, h.get("/roles/111122223333/ReadOnly?destination=javascript:alert(1)&region=%3Cb%3E&duration=x", cookie)), "javascript:", "<b>", "destination")
+	wantContains(t, wantStatus(t, h.get("/roles/x/y", cookie), 403), `href="/">See your roles`)
+	wantLacks(t, body(t, h.get("/roles/111122223333/ReadOnly?destination=javascript:alert(1)&region=%3Cb%3E&duration=x&scope=%3Cb%3E", cookie)), "javascript:", "<b>")
 }
 
 func TestARoleThatCannotBeHandedOutSaysWhy(t *testing.T) {
@@ -189,7 +194,7 @@ func TestDurations(t *testing.T) {
 	for _, tt := range tests {
 		var got []int
 		pick := 0
-		choices, _ := durations(tt.most, tt.wish)
+		choices, _ := durations(tt.most, tt.wish, false)
 		for _, c := range choices {
 			got = append(got, c.Seconds)
 			if c.Selected {
@@ -207,19 +212,29 @@ func TestDurations(t *testing.T) {
 func TestEveryPageWithFullData(t *testing.T) {
 	h := newHouse(t)
 	at := momentOf(start)
-	f := frame{Product: "P", Support: support{"help", "https://help.example"}, Notice: "notice", Person: &person{"n", "u", "d"}, Query: "q", Script: "page.js"}
+	f := frame{Product: "P", Logo: "/logo", SearchAt: "/", Support: support{"help", "https://help.example"}, Notice: "notice", Person: &person{"n", "u", "d"}, Query: "q", Script: "page.js"}
 	view := accountView{"111122223333", "1111 2222 3333", "name", "owner", "production", "red"}
 	p := problem{frame: f, Status: 500, Title: "t", Text: "x", Next: "n", Cause: "cause", Cure: "cure", Href: "/", Button: "b", Ask: true, Reference: "r", At: at, AfterForm: true}
+	sections := []section{{"s", "favourites", []account{{view, true, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}
 	full := map[string]any{
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u"},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
 		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Alive: "a", Next: &at, Once: "o", ListHere: "here"},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
-			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
-		"problem.html": p,
-		"leave.html":   leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
-		"post.html":    posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
+			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true,
+			Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S", Why: "why"}, true}}},
+		"link.html":     linkPage{frame: f, Account: view, Role: "r", Scope: "s", URL: "https://x", Until: at},
+		"pickup.html":   pickupPage{frame: f, Account: view, Role: "r", Line: "l", Until: at},
+		"confirm.html":  confirmPage{frame: f, Accounts: []confirmed{{view, "r"}}, Path: "/p", Fields: []field{{"n", "v"}}, Does: "d"},
+		"several.html":  severalPage{frame: f, Found: true, Refused: "r", Sections: sections, Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S"}, true}}, Durations: []choice{{900, "l", true}}},
+		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},
+		"why.html":      whyPage{frame: f, Account: view, Role: "r", Path: "/p", Has: []because{{"r", 1, "CN=g", []string{"CN=h"}}}, Terms: []string{"t"}, Stale: &at},
+		"history.html":  historyPage{frame: f, Alive: []event{{At: at, Until: at, Account: view, Role: "r", Path: "/p", What: "w", Scope: "s", Lasts: "l", KeyID: "k"}}, Past: []event{{Provider: "p", Refused: "r"}}, Older: "/o"},
+		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Ended: "e"},
+		"problem.html":  p,
+		"leave.html":    leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"post.html":     posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {
 		data, ok := full[name]
@@ -234,7 +249,6 @@ func TestEveryPageWithFullData(t *testing.T) {
 	if err := h.server.pages.Execute(io.Discard, "portal.html", portalPage{frame: f, None: true}); err != nil {
 		t.Error(err)
 	}
-	sections := []section{{"s", "favourites", []account{{view, true, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}
 	if err := h.server.pages.Part(io.Discard, "portal.html", "sections", sections); err != nil {
 		t.Error(err)
 	}

@@ -30,7 +30,19 @@ func (s *Server) routes() []route {
 		{"POST", "/me/password", s.password},
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
 		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},
-		{"GET", "/go/{account}/{role}", s.link},
+		{"GET", "/go", s.signedIn(s.followLink)},
+		{"GET", "/go/{account}", s.signedIn(s.followLink)},
+		{"GET", "/go/{account}/{role}", s.signedIn(s.followLink)},
+		{"GET", "/start", s.started},
+		{"GET", "/why/{account}", s.signedIn(s.why)},
+		{"GET", "/why/{account}/{role}", s.signedIn(s.why)},
+		{"GET", "/several", s.signedIn(s.several)},
+		{"POST", "/several", s.signedIn(s.takeSeveral)},
+		{"POST", "/pickup", s.pickup},
+		{"GET", "/me/history", s.signedIn(s.history)},
+		{"GET", "/me/sessions", s.signedIn(s.signInsPage)},
+		{"POST", "/me/sessions", s.signedIn(s.endSignIn)},
+		{"GET", "/logo", s.showLogo},
 	}
 }
 

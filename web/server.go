@@ -141,6 +141,7 @@ type Server struct {
 	sessions  *keeper
 	cert      *certificate // nil without TLS
 	kitchen   *kitchen
+	logo      *logo // nil: our own mark
 	signIns   *turns
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
@@ -191,6 +192,9 @@ func (s *Server) settle() (err error) {
 		if s.cert, err = openCertificate(s.cfg.TLS, s.now); err != nil {
 			return err
 		}
+	}
+	if s.logo, err = readLogo(s.cfg.Portal.LogoFile); err != nil {
+		return fmt.Errorf("web: portal.logo_file: %w", err)
 	}
 	s.sessions = newKeeper(s.cfg.Session, s.secure, s.deps.Records, s.now)
 	s.pages, err = templates.Parse(static.Path)
