@@ -215,8 +215,9 @@ type fakeBroker struct {
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
-	lower                                       time.Duration // what the role allows; zero: what was asked
-	known                                       time.Duration // what the role is known to allow
+	lower                                       time.Duration    // what the role allows; zero: what was asked
+	known                                       time.Duration    // what the role is known to allow
+	refuse                                      map[string]error // by role
 	explanation                                 access.Explanation
 	post                                        *access.Post
 	consoleURL                                  gatehouse.Secret // empty: one of AWS
@@ -225,6 +226,7 @@ type fakeBroker struct {
 	changes  []access.PasswordChange
 	asks     []gatehouse.Ask
 	signOuts int
+	ended    []string // sessions whose end was recorded
 	panics   bool
 }
 
@@ -244,7 +246,7 @@ func (f *fakeBroker) SignIn(_ context.Context, a access.Attempt) (gatehouse.Sess
 	if p := a.Proof.(access.Password); p.Username != "alice" || p.Password != "correct horse" {
 		return gatehouse.Session{}, fmt.Errorf("bind: %w", gatehouse.ErrInvalidCredentials)
 	}
-	return gatehouse.Session{ID: "s-1", User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
+	return gatehouse.Session{ID: fmt.Sprint("s-", len(f.attempts)), User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
 }
 
 func (f *fakeBroker) ChangePassword(_ context.Context, c access.PasswordChange) (string, error) {
@@ -272,6 +274,9 @@ func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.A
 	f.asks = append(f.asks, a)
 	if f.grantErr != nil {
 		return access.Grant{}, f.grantErr
+	}
+	if err := f.refuse[a.Role]; err != nil {
+		return access.Grant{}, err
 	}
 	e, ok := find(f.entitlements, a.Account, a.Role)
 	if !ok {
@@ -323,9 +328,10 @@ func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.E
 	return x
 }
 
-func (f *fakeBroker) SignOut(context.Context, gatehouse.Session) error {
+func (f *fakeBroker) SignOut(_ context.Context, s gatehouse.Session) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.ended = append(f.ended, s.ID)
 	f.signOuts++
 	return f.signOutErr
 }
