@@ -32,7 +32,7 @@ function name(part) {
     const account = row.querySelector("h3").textContent;
     row.querySelector(".star").setAttribute("aria-label", `Star ${account}`);
     for (const control of row.querySelectorAll(".pair > button, .pair > a")) {
-      control.setAttribute("aria-label", `${control.textContent}${control.tagName === "A" ? " in " : ", open the console of "}${account}`);
+      control.setAttribute("aria-label", `${control.textContent.trim()}${control.tagName === "A" ? " in " : ", open the console of "}${account}`);
     }
   }
 }

@@ -71,7 +71,8 @@ type Rule struct {
 	MaxSession time.Duration `yaml:"max_session"`
 
 	// Confirm has the pages ask for one click more before they hand the roles
-	// out: for production, where a slip costs. Default: false.
+	// out, whichever rules give them too: for production, where a slip costs.
+	// Default: false.
 	Confirm bool `yaml:"confirm"`
 
 	// SessionTags are sent with the role: key to text, in which

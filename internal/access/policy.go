@@ -153,6 +153,7 @@ func (p *Policy) entitlements(u gatehouse.User, only wanted) []gatehouse.Entitle
 				via := gatehouse.Via{Rule: r.number, Group: g.Group}
 				if at, ok := index[key]; ok {
 					list[at].Via = append(list[at].Via, via)
+					list[at].Confirm = list[at].Confirm || r.Confirm // caution is no term to be outdone
 					continue
 				}
 				index[key] = len(list)

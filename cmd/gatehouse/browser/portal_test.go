@@ -141,6 +141,6 @@ func searchOfMany(t *testing.T, w *world) {
 func (b *tab) roles() string {
 	b.t.Helper()
 	return strings.Join(eval[[]string](b, `[...document.querySelectorAll(".row")].filter(r => r.checkVisibility()).map(r =>
-		r.querySelector("h3").innerText + ": " + [...r.querySelectorAll(".pair")].filter(p => p.checkVisibility())
-			.map(p => p.firstElementChild.innerText).join(", "))`), "; ")
+		r.querySelector("h3").textContent + ": " + [...r.querySelectorAll(".pair")].filter(p => p.checkVisibility())
+			.map(p => p.firstElementChild.textContent).join(", "))`), "; ")
 }
