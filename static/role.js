@@ -16,7 +16,7 @@ let asking = false;
 let address = ""; // the console's, once it was asked for
 
 part("plain").remove();
-part("scripted").hidden = false;
+part("scripted").hidden = part("get").hidden = false;
 part("get").addEventListener("click", get);
 part("park").addEventListener("click", park);
 part("copy-line").addEventListener("click", () => toClipboard(part("line"), part("copy-line")));

@@ -367,13 +367,13 @@ func TestWhy(t *testing.T) {
 		Would: []access.Would{{Rule: 1, To: "members of a group named AWS-111122223333-Owner"}}}
 	cookie := h.signIn()
 	page := wantStatus(t, h.get("/why/111122223333/Admin", cookie), 200)
-	wantContains(t, page, "Why you have Admin in <bdi>Payments</bdi>", "rule 2 gives it", "CN=&lt;b&gt;Admins", "through <code>CN=Team</code>", "4 hours at most", "department as Engineering")
+	wantContains(t, page, "Why you have Admin in <bdi>Payments</bdi>", "Rule 2 gives it", "CN=&lt;b&gt;Admins", "through <code>CN=Team</code>", "4 hours at most", "department as Engineering")
 	wantLacks(t, page, "A text to send")
 	page = wantStatus(t, h.get("/why/111122223333/Owner", cookie), 200)
 	wantContains(t, page, "Why you do not have Owner in <bdi>Payments</bdi>", "CN=Near", "it does not live under OU=AWS", "members of a group named AWS-111122223333-Owner",
 		"Please give me Owner in the AWS account 1111 2222 3333 (Payments).\nI am Alice Ng, alice in the directory corp.")
 	wantContains(t, wantStatus(t, h.get("/why/999999999999", cookie), 200), "Please give me a role in the AWS account 9999 9999 9999.")
-	wantContains(t, wantStatus(t, h.get("/why/111122223333", cookie), 200), "<strong>ReadOnly</strong>: rule")
+	wantContains(t, wantStatus(t, h.get("/why/111122223333", cookie), 200), "<strong>ReadOnly</strong>: Rule")
 	wantStatus(t, h.get("/why/x/y", cookie), 404)
 	wantStatus(t, h.get("/why/111122223333/Admin", ""), 303)
 }
@@ -416,7 +416,7 @@ func TestMySignIns(t *testing.T) {
 	here, there, third := h.signIn(), h.signIn(), h.signIn()
 	h.broker.user.ID = "0002"
 	stranger := h.signIn()
-	one := regexp.MustCompile(`<h3>([^<]*)</h3>[\s\S]*?name="end" value="([^"]*)"`)
+	one := regexp.MustCompile(`<h2>([^<]*)</h2>[\s\S]*?name="end" value="([^"]*)"`)
 	list := func(cookie string) (ids []string) {
 		for _, m := range one.FindAllStringSubmatch(wantStatus(t, h.get("/me/sessions", cookie), 200), -1) {
 			if m[1] == "This browser" {
