@@ -95,7 +95,11 @@ func (r Role) String() string { return r.ARN() }
 
 // The shape of a role's ARN and the limits of its parts: IAM User Guide,
 // "IAM identifiers" and "IAM and AWS STS quotas".
-var roleARN = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role(/|/[\x21-\x7e]{1,510}/)([\w+=,.@-]{1,64})$`)
+var roleARN = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role(/|/[\x21-\x7e]+/)([\w+=,.@-]{1,64})$`)
+
+// longestPath is of a role's path. Said in the pattern, it would cost half a
+// megabyte and a millisecond of every start.
+const longestPath = 512
 
 // RoleName is what IAM accepts as a role's name.
 var RoleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
@@ -106,7 +110,7 @@ var AccountID = regexp.MustCompile(`^\d{12}$`)
 // ParseRoleARN reads arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME.
 func ParseRoleARN(s string) (Role, error) {
 	m := roleARN.FindStringSubmatch(s)
-	if m == nil {
+	if m == nil || len(m[3]) > longestPath {
 		return Role{}, fmt.Errorf("%q is not a role ARN: want arn:aws:iam::123456789012:role/Name", s)
 	}
 	return Role{Partition: m[1], Account: m[2], Path: m[3], Name: m[4]}, nil
@@ -156,6 +160,7 @@ type Session struct {
 	ProvedAt time.Time // when they last did
 	Door     Door
 	IP       string // from where
+	Client   string `json:",omitempty"` // the program that acts for them, as it calls itself; empty: they do
 }
 
 // Form is the shape in which somebody wants a hand-out.
@@ -190,6 +195,7 @@ type Ask struct {
 	Reason      string        // the person's own words, for the record
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
+	Shared      bool          // give what the same session was given before, while it is good for long enough
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
@@ -231,6 +237,9 @@ type Event struct {
 	Methods   []string  `json:"methods,omitempty"`    // how they proved who they are
 	RequestID string    `json:"request_id,omitempty"` // ours
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
+	Client    string    `json:"client,omitempty"`     // the program that acts for the person, as it calls itself
+	Shared    bool      `json:"shared,omitempty"`     // credentials that were handed out before, to the same session
+	Count     int       `json:"count,omitempty"`      // how many refusals alike it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
 	Role           string        `json:"role,omitempty"`     // ARN
@@ -256,6 +265,7 @@ const (
 	EventSignInAccepted  EventKind = "signin.accepted"
 	EventSignInRefused   EventKind = "signin.refused"
 	EventSignOut         EventKind = "signout"
+	EventTokenReused     EventKind = "token.reused" // somebody has a copy of a program's token: its sign-in was ended
 	EventGranted         EventKind = "granted"
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"

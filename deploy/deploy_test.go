@@ -100,9 +100,9 @@ func TestUnitConfinesTheService(t *testing.T) {
 			t.Errorf("%s = %q, want %q", key, got["Service."+key], want)
 		}
 	}
-	// The server waits 30 seconds for requests and 5 for the record.
-	if d, err := time.ParseDuration(strings.Join(got["Service.TimeoutStopSec"], " ")); err != nil || d <= 35*time.Second {
-		t.Errorf("TimeoutStopSec = %v, %v; want more than the 35s that an orderly end may take", d, err)
+	// The server waits 24 seconds for requests and 5 for the record.
+	if d, err := time.ParseDuration(strings.Join(got["Service.TimeoutStopSec"], " ")); err != nil || d <= 30*time.Second {
+		t.Errorf("TimeoutStopSec = %v, %v; want more than the 30s that an orderly end may take", d, err)
 	}
 	path := write(t, "gatehouse.service", strings.Replace(unit, "ExecStart=/usr/local/bin/gatehouse", "ExecStart=/bin/true", 1))
 	optional(t, "systemd-analyze", "verify", "--man=no", path)

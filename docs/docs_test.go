@@ -103,7 +103,11 @@ func keys(v reflect.Value, at string, into map[string]key) {
 		case value.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
 			keys(value.Index(0), path+"[]", into)
 		case value.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct:
-			keys(value.MapIndex(value.MapKeys()[0]), path+"{}", into)
+			one := reflect.Zero(f.Type.Elem())
+			if value.Len() > 0 {
+				one = value.MapIndex(value.MapKeys()[0])
+			}
+			keys(one, path+"{}", into)
 		}
 	}
 }
@@ -538,7 +542,7 @@ func TestWhatPeopleSeeIsWhatThePagesSay(t *testing.T) {
 }
 
 func TestReasonsOfTheRecordAreOnesThatAreGiven(t *testing.T) {
-	given := read(t, top+"/internal/access/broker.go") + read(t, top+"/ldap/password.go") + read(t, top+"/ldap/search.go")
+	given := read(t, top+"/internal/access/broker.go") + read(t, top+"/internal/access/again.go") + read(t, top+"/ldap/password.go") + read(t, top+"/ldap/search.go")
 	for _, row := range rows(read(t, "operations.md")) {
 		if words(row[0])[0] != "reason" {
 			continue

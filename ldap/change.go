@@ -38,11 +38,11 @@ func (d *Directory) ChangePassword(ctx context.Context, username string, old, ne
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	entry, err := d.find(ctx, username)
+	home, entry, err := d.find(ctx, username)
 	if err != nil {
 		return err
 	}
-	user, err := d.user(entry)
+	user, err := home.user(entry)
 	if err != nil {
 		return err
 	}
@@ -50,9 +50,9 @@ func (d *Directory) ChangePassword(ctx context.Context, username string, old, ne
 		return err
 	}
 	if d.cfg.Type == ActiveDirectory {
-		return d.changeInWindows(ctx, entry, old, new)
+		return home.changeInWindows(ctx, entry, old, new)
 	}
-	return d.changeAsThemselves(ctx, user, old, new)
+	return home.changeAsThemselves(ctx, user, old, new)
 }
 
 // checkNewPassword refuses what is no password, before anything is asked.

@@ -46,8 +46,9 @@ func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 		c.fail("check the domain's name, and that this machine's DNS knows it; or list urls", "%v", err)
 		return c.findings
 	}
+	d.checkSite(ctx, c)
 	// Each server may take its time, and so may what comes after.
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(list)+3)*d.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(list)+3*(1+len(d.domains())))*d.cfg.Timeout)
 	defer cancel()
 	works := false
 	for _, s := range list {
@@ -57,19 +58,46 @@ func (d *Directory) Check(ctx context.Context) []gatehouse.Finding {
 			return c.findings
 		}
 	}
-	if works && d.checkBases(ctx, c) {
-		d.checkPeople(ctx, c)
-		d.checkLimits(ctx, c)
-		d.checkServiceAccount(ctx, c)
+	switch {
+	case d.forest != nil:
+		d.checkForest(ctx, c, works)
+	case works && d.checkBases(ctx, c):
+		d.checkContents(ctx, c)
 	}
 	return c.findings
+}
+
+// checkContents looks at what the service account sees, and may do.
+func (d *Directory) checkContents(ctx context.Context, c *checkup) {
+	d.checkLimits(ctx, c)
+	d.checkIndexes(ctx, c)
+	someone, ok := d.checkPeople(ctx, c)
+	if !ok {
+		return
+	}
+	d.checkGroups(ctx, c, someone)
+	d.checkServiceAccount(ctx, c, someone)
+	if d.cfg.Type == ActiveDirectory {
+		d.checkTrusts(ctx, c)
+	}
+}
+
+// checkSite says when DNS does not know the site that is to be asked first.
+func (d *Directory) checkSite(ctx context.Context, c *checkup) {
+	ss := d.pool.servers
+	if d.cfg.Site == "" || len(ss.dns.names) < 2 {
+		return
+	}
+	if err := ss.ask(ctx, ss.dns.names[0], 0, new(ranking)); err != nil {
+		c.add(gatehouse.FindingWarning, "correct site, or see that the site has servers; all servers are used alike meanwhile", "site %s: %v", d.cfg.Site, err)
+	}
 }
 
 // checkServer reports whether s works, and whether it refused the service account.
 func (d *Directory) checkServer(ctx context.Context, c *checkup, s *server) (ok, refused bool) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	conn, err := dial(ctx, s, d.pool.tls, d.now)
+	conn, err := d.pool.dial(ctx, s)
 	if err != nil {
 		c.fail(connectFix(err, s), "%s: %v", s.url, err)
 		return false, false
@@ -143,7 +171,7 @@ func (d *Directory) checkBases(ctx context.Context, c *checkup) bool {
 	for _, b := range []struct{ key, dn string }{
 		{"base_dn", d.cfg.BaseDN}, {"user_base_dn", d.cfg.UserBaseDN}, {"group_base_dn", d.cfg.GroupBaseDN},
 	} {
-		if looked[b.dn] {
+		if looked[b.dn] || b.dn == "" { // nothing of a forest's domain counts there
 			continue
 		}
 		looked[b.dn] = true
@@ -176,13 +204,62 @@ func (d *Directory) ping(ctx context.Context) error {
 
 // checkPeople looks for one person, whoever that is, and at what Gatehouse
 // needs of them.
-func (d *Directory) checkPeople(ctx context.Context, c *checkup) {
-	// A look at one page of everybody; how many there are is of no interest.
-	var entries []*goldap.Entry
-	err := d.pool.search(ctx, func(conn *conn) error {
-		req := goldap.NewSearchRequest(d.cfg.UserBaseDN, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 1, 0, false,
-			everybody(d.cfg.UserFilter), d.personAttributes(), nil)
-		result, err := conn.Search(req)
+func (d *Directory) checkPeople(ctx context.Context, c *checkup) (someone gatehouse.User, ok bool) {
+	entries, err := d.few(ctx, d.cfg.UserBaseDN, everybody(d.cfg.UserFilter), 1, d.personAttributes()...)
+	switch {
+	case tooMuchWork(err):
+		c.add(gatehouse.FindingWarning, "raise the limits of the service account (size.unchecked), to have it looked at",
+			"the server does not list people below %s, so that none was looked at: %v", d.cfg.UserBaseDN, err)
+		return someone, false
+	case err != nil:
+		c.fail("correct user_filter, or let the service account search below user_base_dn", "searching people below %s: %v", d.cfg.UserBaseDN, err)
+		return someone, false
+	case len(entries) == 0 && d.catalog != nil:
+		c.ok("nobody below %s, in this domain of the forest", d.cfg.UserBaseDN)
+		return someone, false
+	case len(entries) == 0:
+		c.fail("correct user_base_dn and user_filter, or let the service account read people there",
+			"nobody below %s whom %s selects is visible", d.cfg.UserBaseDN, d.cfg.UserFilter)
+		return someone, false
+	}
+	someone, err = d.user(entries[0])
+	if err != nil {
+		c.fail("let the service account read "+d.cfg.IDAttribute+" and "+d.cfg.UsernameAttribute+", or correct id_attribute and username_attribute", "%v", err)
+		return someone, false
+	}
+	c.ok("people below %s can be found and told apart by %s", d.cfg.UserBaseDN, d.cfg.IDAttribute)
+	return someone, true
+}
+
+// sample is how many people are looked at for whether tokenGroups shows.
+const sample = 20
+
+// countHidden says of how many people, of a few, Active Directory hides
+// tokenGroups from the service account.
+func (d *Directory) countHidden(ctx context.Context) (hidden, looked int) {
+	if computes, err := d.computesGroups(ctx); err != nil || !computes {
+		return 0, 0
+	}
+	people, err := d.few(ctx, d.cfg.UserBaseDN, everybody(d.cfg.UserFilter), sample, "1.1")
+	if err != nil {
+		return 0, 0
+	}
+	for _, e := range people[:min(len(people), sample)] {
+		if shown := d.entryAt(ctx, e.DN, "tokenGroups"); shown != nil {
+			looked++
+			if len(shown.GetEqualFoldRawAttributeValues("tokenGroups")) == 0 {
+				hidden++
+			}
+		}
+	}
+	return hidden, looked
+}
+
+// few are some of the entries that filter selects; how many there are is of
+// no interest, so that the search may be cut short.
+func (d *Directory) few(ctx context.Context, base, filter string, most int, attributes ...string) (entries []*goldap.Entry, err error) {
+	err = d.pool.search(ctx, func(conn *conn) error {
+		result, err := conn.Search(goldap.NewSearchRequest(base, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, most, 0, false, filter, attributes, nil))
 		if result != nil {
 			entries = result.Entries
 		}
@@ -191,22 +268,7 @@ func (d *Directory) checkPeople(ctx context.Context, c *checkup) {
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		c.fail("correct user_filter, or let the service account search below user_base_dn", "searching people below %s: %v", d.cfg.UserBaseDN, err)
-		return
-	case len(entries) == 0:
-		c.fail("correct user_base_dn and user_filter, or let the service account read people there",
-			"nobody below %s whom %s selects is visible", d.cfg.UserBaseDN, d.cfg.UserFilter)
-		return
-	}
-	someone, err := d.user(entries[0])
-	if err != nil {
-		c.fail("let the service account read "+d.cfg.IDAttribute+" and "+d.cfg.UsernameAttribute+", or correct id_attribute and username_attribute", "%v", err)
-		return
-	}
-	c.ok("people below %s can be found and told apart by %s", d.cfg.UserBaseDN, d.cfg.IDAttribute)
-	d.checkGroups(ctx, c, someone)
+	return entries, err
 }
 
 // checkGroups reads the groups of somebody.
@@ -216,12 +278,9 @@ func (d *Directory) checkGroups(ctx context.Context, c *checkup, someone gatehou
 		c.fail("correct group_filter, or let the service account read groups below group_base_dn", "groups below %s: %v", d.cfg.GroupBaseDN, err)
 		return
 	}
-	d.mu.Lock()
-	hidden := d.warned
-	d.mu.Unlock()
-	if hidden {
-		c.add(gatehouse.FindingWarning, "make the service account a member of Windows Authorization Access Group",
-			"tokenGroups is hidden from the service account, so that nested groups cost more to find")
+	if hidden, looked := d.countHidden(ctx); hidden > 0 {
+		c.add(gatehouse.FindingWarning, "make the service account a member of Windows Authorization Access Group, and let it read protected accounts (adminCount 1), which inherit no right",
+			"tokenGroups is hidden from the service account, for %d of %d people looked at; their groups are all found, at the cost of more searches", hidden, looked)
 		return
 	}
 	c.ok("groups below %s can be searched: somebody has %d", d.cfg.GroupBaseDN, len(groups))
@@ -250,39 +309,3 @@ func (d *Directory) checkLimits(ctx context.Context, c *checkup) {
 
 // fewest is the lowest threshold of lock-out that leaves room for mistakes.
 const fewest = 3
-
-// powerful are the relative identifiers of groups that may do far more than
-// read (MS-DTYP §2.4.2.4).
-var powerful = map[uint32]string{
-	512: "Domain Admins", 518: "Schema Admins", 519: "Enterprise Admins",
-	544: "Administrators", 548: "Account Operators", 549: "Server Operators", 551: "Backup Operators",
-}
-
-// checkServiceAccount looks at what Active Directory says of the account
-// that searches: one that only reads loses nothing when it leaks.
-func (d *Directory) checkServiceAccount(ctx context.Context, c *checkup) {
-	if _, err := goldap.ParseDN(d.cfg.BindDN); d.cfg.Type != ActiveDirectory || err != nil {
-		return // its entry would have to be guessed
-	}
-	entries, err := d.search(ctx, query{base: d.cfg.BindDN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
-		attributes: []string{expiryAttribute, "tokenGroups"}, most: 1})
-	if err != nil || len(entries) != 1 {
-		return // it may not be allowed to see itself, which harms nobody
-	}
-	e := entries[0]
-	for _, sid := range e.GetEqualFoldRawAttributeValues("tokenGroups") {
-		if name, ok := powerful[relativeID(sid)]; ok {
-			c.add(gatehouse.FindingWarning, "take it out of "+name+": it only has to read people and groups", "service account %s is in %s", d.cfg.BindDN, name)
-		}
-	}
-	at, err := expiry(e)
-	switch {
-	case err != nil || at.IsZero():
-		c.ok("service account %s: its password does not expire", d.cfg.BindDN)
-	case at.Sub(d.now()) < expiresSoon:
-		c.add(gatehouse.FindingWarning, "change its password before then and put the new one into bind_password_file, or sign-in stops",
-			"the password of the service account %s expires on %s", d.cfg.BindDN, at.UTC().Format(time.DateOnly))
-	default:
-		c.ok("service account %s: its password expires on %s", d.cfg.BindDN, at.UTC().Format(time.DateOnly))
-	}
-}

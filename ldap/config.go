@@ -42,10 +42,36 @@ type Config struct {
 	// is sent.
 	URLs []string `yaml:"urls"`
 
-	// Domain is asked of DNS (SRV _ldap._tcp.DOMAIN) in place of URLs. The
-	// hosts it names must lie within the domain, and are spoken to over LDAPS
-	// on port 636.
+	// Domain is asked of DNS in place of URLs: SRV _ldap._tcp.dc._msdcs.DOMAIN
+	// in Active Directory, and _ldap._tcp.DOMAIN where that leads nowhere, and
+	// elsewhere. The hosts must lie within the domain, and are spoken to over
+	// LDAPS on port 636. DNS is asked again every five minutes; while it does
+	// not answer, its last answer is used.
 	Domain string `yaml:"domain"`
+
+	// Site is the site of Active Directory whose servers are asked first, where
+	// DNS names them; the others only while none of those answers. Default: all
+	// are alike.
+	// Example: Frankfurt.
+	Site string `yaml:"site"`
+
+	// Forest is the DNS name of the root domain of an Active Directory forest,
+	// in place of URLs and Domain: people of all its domains sign in. They are
+	// found in the global catalogue, below user_base_dn, and then proved and
+	// read in their own domain, which their DN spells. base_dn may be left out
+	// then, for the whole forest; bind_dn must be name@domain, which all
+	// domains take. All their servers' certificates must lead to ca_file.
+	Forest string `yaml:"forest"`
+
+	// GlobalCatalog are the forest's catalogue servers: ldaps://HOST[:3269] or
+	// ldap://HOST[:3268]. Default: DNS is asked (SRV _gc._tcp.FOREST), those of
+	// Site first.
+	GlobalCatalog []string `yaml:"global_catalog"`
+
+	// Domains says more of the forest's domains, by their DNS names. Those
+	// below Forest need not be here: DNS is asked for their servers when
+	// somebody of theirs signs in. Domains of other trees must have URLs.
+	Domains map[string]ForestDomain `yaml:"domains"`
 
 	// Suffixes are what the names of this directory's people may end or begin
 	// with: the part after "@" of a userPrincipalName, and the NetBIOS name
@@ -129,6 +155,15 @@ type Config struct {
 	Connections int `yaml:"connections"`
 }
 
+// ForestDomain is one domain of a forest.
+type ForestDomain struct {
+	// URLs are its servers, as in Config. Default: DNS is asked.
+	URLs []string `yaml:"urls"`
+
+	// NetBIOS is the domain's short name: EMEA, for names typed EMEA\name.
+	NetBIOS string `yaml:"netbios"`
+}
+
 // presets are the defaults that a type sets.
 var presets = map[string]Config{
 	ActiveDirectory: {
@@ -205,6 +240,7 @@ func (c Config) Validate() []gatehouse.Fault {
 		f.add("type", "%q is not a type; choose %s, %s or %s", c.Type, ActiveDirectory, OpenLDAP, Custom)
 	}
 	c.validateServers(&f)
+	c.validateForest(&f)
 	c.validateSuffixes(&f)
 	c.validateServiceAccount(&f)
 	c.validateSearches(&f)
@@ -225,22 +261,40 @@ var (
 	directoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	domainName    = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}$`)
 
+	// siteName is one label of a DNS name.
+	siteName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+
 	// attributeName keeps attribute names out of the ways of filters, which
 	// escape values only (RFC 4512 §2.5).
 	attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9;-]*$`)
 )
 
 func (c Config) validateServers(f *faults) {
-	if (len(c.URLs) == 0) == (c.Domain == "") {
-		f.add("urls", "set either urls or domain: [ldaps://dc1.corp.example.com], or corp.example.com")
+	ways := 0
+	for _, given := range []bool{len(c.URLs) > 0, c.Domain != "", c.Forest != ""} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		f.add("urls", "set one of urls, domain and forest: [ldaps://dc1.corp.example.com], or corp.example.com")
 	}
 	for i, u := range c.URLs {
-		if _, err := parseURL(u); err != nil {
+		if _, err := parseURL(u, ports); err != nil {
 			f.add(place("urls", i), "%v", err)
 		}
 	}
-	if c.Domain != "" && !domainName.MatchString(c.Domain) {
-		f.add("domain", "%q is not a DNS domain", c.Domain)
+	for _, k := range []struct{ key, name string }{{"domain", c.Domain}, {"forest", c.Forest}} {
+		if k.name != "" && !domainName.MatchString(k.name) {
+			f.add(k.key, "%q is not a DNS domain", k.name)
+		}
+	}
+	switch {
+	case c.Site == "":
+	case !siteName.MatchString(c.Site):
+		f.add("site", "%q is not the name of a site", c.Site)
+	case c.Domain == "" && c.Forest == "" || c.Type != ActiveDirectory:
+		f.add("site", "is of use where DNS is asked for the servers of Active Directory: set domain or forest")
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		f.add("cert_file", "a client certificate needs both cert_file and key_file")
@@ -262,7 +316,7 @@ func (c Config) validateServiceAccount(f *faults) {
 }
 
 func (c Config) validateSearches(f *faults) {
-	if c.BaseDN == "" {
+	if c.BaseDN == "" && c.Forest == "" {
 		f.add("base_dn", "missing: the DN that people and groups are below, such as DC=corp,DC=example,DC=com")
 	}
 	for _, k := range []struct{ key, dn string }{
@@ -320,14 +374,38 @@ type endpoint struct {
 	tls  bool   // from the first byte; otherwise StartTLS
 }
 
+// Ports where there is none in a URL: of servers, and of global catalogues
+// (MS-ADTS §3.1.1.3).
+var (
+	ports        = map[string]string{"ldap": "389", "ldaps": "636"}
+	catalogPorts = map[string]string{"ldap": "3268", "ldaps": "3269"}
+)
+
+// endpoints are the servers that the configuration lists, the preferred first.
+func (c Config) endpoints() ([]endpoint, error) {
+	key, urls, ports := "urls", c.URLs, ports
+	if c.Forest != "" {
+		key, urls, ports = "global_catalog", c.GlobalCatalog, catalogPorts
+	}
+	var list []endpoint
+	for _, u := range urls {
+		e, err := parseURL(u, ports)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
 // parseURL reads ldap://HOST[:PORT] or ldaps://HOST[:PORT], and nothing more:
 // a base or a filter in the URL (RFC 4516) would silently mean nothing here.
-func parseURL(s string) (endpoint, error) {
+func parseURL(s string, ports map[string]string) (endpoint, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return endpoint{}, errors.New("is not a URL: want ldaps://HOST or ldap://HOST")
 	}
-	port, ok := map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
+	port, ok := ports[u.Scheme]
 	switch {
 	case !ok || u.Hostname() == "":
 		return endpoint{}, fmt.Errorf("%q: want ldaps://HOST or ldap://HOST", u.Redacted())

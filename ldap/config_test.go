@@ -29,6 +29,26 @@ func TestValidate(t *testing.T) {
 		{"suffixes that are none, or there twice", func(c *ldap.Config) {
 			c.Suffixes = []string{"", "@corp", `CORP\\`, "a b", "*", ".corp", "corp.", "a..b", "corp", "CORP"}
 		}, []string{"suffixes[0]", "suffixes[1]", "suffixes[2]", "suffixes[3]", "suffixes[4]", "suffixes[5]", "suffixes[6]", "suffixes[7]", "suffixes[9]"}},
+		{"a forest", forest(nil), nil},
+		{"a forest and nothing more", forest(func(c *ldap.Config) { c.GlobalCatalog, c.Domains = nil, nil }), nil},
+		{"a forest and URLs", forest(func(c *ldap.Config) { c.URLs = []string{"ldaps://dc1"} }), []string{"urls"}},
+		{"a forest of another kind", forest(func(c *ldap.Config) { c.Type = ldap.OpenLDAP }), []string{"forest", "id_attribute", "bind_dn"}},
+		{"a forest that is none", forest(func(c *ldap.Config) { c.Forest, c.Domains = "corp example", nil }), []string{"forest"}},
+		{"a service account that other domains do not know", forest(func(c *ldap.Config) { c.BindDN = serviceDN }), []string{"bind_dn"}},
+		{"what only a forest has", func(c *ldap.Config) {
+			c.GlobalCatalog, c.Domains = []string{"ldaps://gc"}, map[string]ldap.ForestDomain{"a.example.com": {}}
+		}, []string{"global_catalog", "domains"}},
+		{"a site", func(c *ldap.Config) {
+			c.Type, c.URLs, c.Domain, c.Site = ldap.ActiveDirectory, nil, "corp.example.com", "Bonn-1"
+		}, nil},
+		{"a site that is none", func(c *ldap.Config) {
+			c.Type, c.URLs, c.Domain, c.Site = ldap.ActiveDirectory, nil, "corp.example.com", "a.b"
+		}, []string{"site"}},
+		{"a site without DNS", func(c *ldap.Config) { c.Type, c.Site = ldap.ActiveDirectory, "Bonn" }, []string{"site"}},
+		{"domains that are none, or taken, or out of DNS's reach", forest(func(c *ldap.Config) {
+			c.Domains = map[string]ldap.ForestDomain{"a": {}, "b.example.net": {}, "c.corp.example.com": {URLs: []string{"dc1"}, NetBIOS: "x.y"},
+				"d.corp.example.com": {NetBIOS: "D"}, "e.corp.example.com": {NetBIOS: "d"}}
+		}), []string{"domains.a", "domains.b.example.net", "domains.c.corp.example.com.urls[0]", "domains.c.corp.example.com.netbios", "domains.e.corp.example.com.netbios"}},
 		{"no name", func(c *ldap.Config) { c.Name = "" }, []string{"name"}},
 		{"a name that could be two identities", func(c *ldap.Config) { c.Name = "a/b" }, []string{"name"}},
 		{"an unknown type", func(c *ldap.Config) {
@@ -67,6 +87,18 @@ func TestValidate(t *testing.T) {
 				t.Errorf("faults %q, want %q: %v", got, tt.faults, c.Validate())
 			}
 		})
+	}
+}
+
+// forest is a change to a forest, and one more.
+func forest(change func(*ldap.Config)) func(*ldap.Config) {
+	return func(c *ldap.Config) {
+		c.Type, c.URLs, c.BaseDN, c.UserBaseDN, c.BindDN = ldap.ActiveDirectory, nil, "", "", "gatehouse@corp.example.com"
+		c.Forest, c.GlobalCatalog = "corp.example.com", []string{"ldaps://gc1.corp.example.com", "ldap://gc2.corp.example.com"}
+		c.Domains = map[string]ldap.ForestDomain{"emea.corp.example.com": {NetBIOS: "EMEA"}, "corp.example.net": {URLs: []string{"ldaps://dc1.corp.example.net"}}}
+		if change != nil {
+			change(c)
+		}
 	}
 }
 

@@ -33,20 +33,20 @@ type conn struct {
 
 // dial opens a connection and encrypts it; nothing is sent in clear but the
 // request to start TLS.
-func dial(ctx context.Context, s *server, conf *tls.Config, now func() time.Time) (*conn, error) {
-	d := net.Dialer{KeepAlive: 30 * time.Second}
+func (p *pool) dial(ctx context.Context, s *server) (*conn, error) {
+	d := net.Dialer{KeepAlive: 30 * time.Second, Resolver: p.resolver}
 	socket, err := d.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, err
 	}
-	conf, asked := conf.Clone(), false
+	conf, asked := p.tls.Clone(), false
 	conf.ServerName, conf.GetClientCertificate = s.host, askedFor(&asked, conf.Certificates)
 	encrypted, err := encrypt(ctx, socket, s, conf)
 	if err != nil {
 		socket.Close()
 		return nil, handshakeFault(inTime(ctx, err), asked)
 	}
-	c := &conn{Conn: goldap.NewConn(encrypted, true), socket: socket, server: s, opened: now(), used: now(),
+	c := &conn{Conn: goldap.NewConn(encrypted, true), socket: socket, server: s, opened: p.now(), used: p.now(),
 		state: encrypted.ConnectionState(), doubted: asked}
 	c.Start()
 	return c, nil

@@ -46,10 +46,21 @@
 // was right. Active Directory takes the old one for an hour more (Microsoft
 // KB906305). See change.go.
 //
+// # How a forest is searched
+//
+// A person is found in the global catalogue, exactly one in the whole forest,
+// and then by the same filter and their objectGUID in the domain that their
+// DN spells, which is where everything else happens: the bind, the state of
+// the account, tokenGroups, a new password. Groups of the person's own domain
+// are named there, and those of other domains, which are universal ones, by
+// the catalogue. Whose domain is not configured is refused, with a reason.
+// See forest.go.
+//
 // # How groups are collected
 //
 // All or none: a search that was cut short, by a limit, a lost connection or
-// the clock, is an error. Active Directory computes nested groups itself
+// the clock, is an error, and values that come in parts (;range=) are read to
+// the last. Active Directory computes nested groups itself
 // (tokenGroups): those that Windows would give, the primary group among them,
 // and neither distribution lists nor what is behind one. Two searches do, for
 // tokens and for names, up to five hundred groups. Where tokenGroups is
@@ -75,6 +86,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -90,6 +102,11 @@ type Directory struct {
 	pool   *pool
 	claims claims
 
+	// The first is what a forest's catalogue has, the second what its domains
+	// have; all other directories have neither.
+	forest  *forest
+	catalog *Directory
+
 	mu       sync.Mutex
 	computes *bool // the servers compute nested groups; nil: not known yet
 	warned   bool  // that tokenGroups cannot be read
@@ -100,6 +117,11 @@ type Directory struct {
 // is one that answers ErrUnavailable, until it is up again.
 // now may be nil, for time.Now; log may be nil, for none.
 func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error) {
+	return newDirectory(cfg, net.DefaultResolver, now, log)
+}
+
+// newDirectory is New with a DNS of its own, which tests have.
+func newDirectory(cfg Config, resolver *net.Resolver, now func() time.Time, log *slog.Logger) (*Directory, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -107,18 +129,35 @@ func New(cfg Config, now func() time.Time, log *slog.Logger) (*Directory, error)
 		log = slog.New(slog.DiscardHandler)
 	}
 	cfg.SetDefaults()
-	p, err := newPool(cfg, now, log)
+	p, err := newPool(cfg, resolver, now, log)
 	if err != nil {
 		return nil, err
 	}
-	return &Directory{cfg: cfg, now: now, log: log, pool: p, claims: cfg.claims()}, nil
+	d := &Directory{cfg: cfg, now: now, log: log, pool: p, claims: cfg.claims()}
+	if cfg.Forest != "" {
+		d.forest, err = newForest(d, resolver)
+	}
+	return d, err
 }
 
 // Name is the directory's name in the configuration.
 func (d *Directory) Name() string { return d.cfg.Name }
 
 // Close closes the connections that are idle; calls under way end as they would.
-func (d *Directory) Close() { d.pool.close() }
+func (d *Directory) Close() {
+	d.pool.close()
+	for _, home := range d.domains() {
+		home.pool.close()
+	}
+}
+
+// domains are those of a forest that are known; of any other directory none.
+func (d *Directory) domains() []*Directory {
+	if d.forest == nil {
+		return nil
+	}
+	return d.forest.known()
+}
 
 // Authenticate finds the person that username means, asks admit about them
 // (without groups), proves the password and collects their groups. What admit
@@ -134,18 +173,18 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	entry, err := d.find(ctx, username)
+	home, entry, err := d.find(ctx, username)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	user, err := d.user(entry)
+	user, err := home.user(entry)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
 	if err := admit(user); err != nil {
 		return gatehouse.User{}, err
 	}
-	expires, err := d.prove(ctx, user.DN, password)
+	expires, err := home.prove(ctx, user.DN, password)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
@@ -156,7 +195,7 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 	if err := usable(entry, d.now()); err != nil {
 		return gatehouse.User{}, d.refused(err)
 	}
-	return d.withGroups(ctx, user, false)
+	return home.withGroups(ctx, user, false)
 }
 
 // Find reads the person that username means, without a proof and whatever the
@@ -167,15 +206,15 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 func (d *Directory) Find(ctx context.Context, username string) (gatehouse.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	entry, err := d.find(ctx, username)
+	home, entry, err := d.find(ctx, username)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	user, err := d.user(entry)
+	user, err := home.user(entry)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	return d.withGroups(ctx, user, true)
+	return home.withGroups(ctx, user, true)
 }
 
 // Lookup reads a person again by their immutable identifier, if their account
@@ -186,7 +225,7 @@ func (d *Directory) Find(ctx context.Context, username string) (gatehouse.User, 
 func (d *Directory) Lookup(ctx context.Context, id string) (gatehouse.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	entry, err := d.findID(ctx, id)
+	home, entry, err := d.findID(ctx, id)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
@@ -196,11 +235,11 @@ func (d *Directory) Lookup(ctx context.Context, id string) (gatehouse.User, erro
 	if err := unlocked(entry); err != nil {
 		return gatehouse.User{}, d.refused(err)
 	}
-	user, err := d.user(entry)
+	user, err := home.user(entry)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	return d.withGroups(ctx, user, false)
+	return home.withGroups(ctx, user, false)
 }
 
 // refused keeps a refusal as it is; any other error means that the directory

@@ -54,7 +54,7 @@ func (d *Directory) groups(ctx context.Context, u gatehouse.User, explain bool) 
 		return nil, err
 	}
 	if !computes {
-		return d.walk(ctx, u, nil)
+		return d.walk(ctx, d.cfg.GroupBaseDN, u, nil)
 	}
 	groups, err := d.tokenGroups(ctx, u)
 	if errors.Is(err, errHidden) {
@@ -119,15 +119,15 @@ func groupFilter(template, dn, username string) string {
 	return strings.NewReplacer("%s", goldap.EscapeFilter(dn), "%u", name).Replace(template)
 }
 
-// walk goes from the person upwards, a level at a time. further are groups
-// that they are in although no filter tells. With errTooDeep it returns the
-// groups as far as it came.
-func (d *Directory) walk(ctx context.Context, u gatehouse.User, further []gatehouse.Group) ([]gatehouse.Group, error) {
+// walk goes from the person upwards, a level at a time, through groups below
+// base. further are groups that they are in although no filter tells. With
+// errTooDeep it returns the groups as far as it came.
+func (d *Directory) walk(ctx context.Context, base string, u gatehouse.User, further []gatehouse.Group) ([]gatehouse.Group, error) {
 	var groups []gatehouse.Group
 	seen := map[string]bool{dnKey(u.DN): true}
 	level, username := []gatehouse.Group{{DN: u.DN}}, u.Username
 	for depth := 0; len(level) > 0; depth++ {
-		found, err := d.parents(ctx, level, username, depth > 0)
+		found, err := d.parents(ctx, base, level, username, depth > 0)
 		if err != nil {
 			return nil, err
 		}
@@ -154,9 +154,9 @@ func (d *Directory) walk(ctx context.Context, u gatehouse.User, further []gateho
 	return groups, nil
 }
 
-// parents are the groups that have a member in level. For groups above groups
+// parents are the groups below base that have a member in level. For groups above groups
 // their members are read as well, since only they tell the way.
-func (d *Directory) parents(ctx context.Context, level []gatehouse.Group, username string, trace bool) ([]gatehouse.Group, error) {
+func (d *Directory) parents(ctx context.Context, base string, level []gatehouse.Group, username string, trace bool) ([]gatehouse.Group, error) {
 	members := memberAttributes(d.cfg.GroupFilter)
 	attributes := []string{d.cfg.GroupNameAttribute}
 	if trace {
@@ -168,7 +168,7 @@ func (d *Directory) parents(ctx context.Context, level []gatehouse.Group, userna
 		for _, g := range chunk {
 			filter.WriteString(groupFilter(d.cfg.GroupFilter, g.DN, username))
 		}
-		entries, err := d.groupEntries(ctx, "(|"+filter.String()+")", attributes)
+		entries, err := d.groupEntries(ctx, base, "(|"+filter.String()+")", attributes)
 		if err != nil {
 			return nil, err
 		}
@@ -183,13 +183,31 @@ func (d *Directory) parents(ctx context.Context, level []gatehouse.Group, userna
 	return groups, nil
 }
 
-// groupEntries are the groups that filter selects, all of them.
-func (d *Directory) groupEntries(ctx context.Context, filter string, attributes []string) ([]*goldap.Entry, error) {
-	entries, err := d.search(ctx, query{base: d.cfg.GroupBaseDN, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: attributes, most: maxGroups})
+// universalGroup selects the groups whose members the catalogue knows. It may
+// have those of others as well, but only of one domain.
+const universalGroup = "(groupType:1.2.840.113556.1.4.803:=8)"
+
+// groupEntries are the groups below base that filter selects, all of them; in
+// a domain of a forest also the universal ones of all domains. A base of
+// nothing is nowhere in the domain.
+func (d *Directory) groupEntries(ctx context.Context, base, filter string, attributes []string) (entries []*goldap.Entry, err error) {
+	q := query{base: base, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: attributes, most: maxGroups, partWillDo: true}
+	if d.catalog == nil || base != "" {
+		entries, err = d.search(ctx, q)
+	}
+	if d.catalog != nil && err == nil {
+		q.base, q.filter = d.catalog.cfg.BaseDN, "(&"+universalGroup+filter+")"
+		var universal []*goldap.Entry
+		universal, err = d.catalog.search(ctx, q)
+		entries = append(entries, universal...)
+	}
 	if errors.Is(err, errTooMany) {
 		return nil, fmt.Errorf("more than %d groups: %w", maxGroups, err)
 	}
-	return entries, err
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
 }
 
 func (d *Directory) group(e *goldap.Entry) gatehouse.Group {
@@ -197,8 +215,8 @@ func (d *Directory) group(e *goldap.Entry) gatehouse.Group {
 }
 
 // way is the chain of groups by which a member of below is in e: one chain,
-// where there are several. It is empty when e does not show the member, as a
-// group of more than 1500 in Active Directory may not.
+// where there are several. It is empty when e does not show the member, as
+// one of more than maxValues may not.
 func way(e *goldap.Entry, members []string, below []gatehouse.Group) []string {
 	byDN, byKey := map[string]int{}, map[string]int{}
 	for i, g := range below {
@@ -281,7 +299,7 @@ var errHidden = errors.New("tokenGroups cannot be read")
 // (MS-ADTS §3.1.1.4.5.19). The attribute holds SIDs, which are looked up.
 func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
 	entries, err := d.search(ctx, query{base: u.DN, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)",
-		attributes: []string{"tokenGroups"}, most: 1})
+		attributes: []string{"tokenGroups", "objectSid"}, most: 1})
 	if code, answered := resultCode(err); answered && (code == goldap.LDAPResultOperationsError || code == goldap.LDAPResultInsufficientAccessRights) {
 		return nil, errHidden
 	}
@@ -295,14 +313,34 @@ func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gateho
 	if len(sids) == 0 {
 		return nil, errHidden // everybody has a primary group
 	}
-	return d.bySID(ctx, sids)
-}
-
-// bySID are the security groups with those identifiers.
-func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group, error) {
 	if len(sids) > maxGroups {
 		return nil, fmt.Errorf("%d groups, more than %d: %w", len(sids), maxGroups, errTooMany)
 	}
+	if d.catalog == nil {
+		return d.bySID(ctx, d.cfg.GroupBaseDN, sids)
+	}
+	own, others := splitSIDs(entries[0].GetEqualFoldRawAttributeValue("objectSid"), sids)
+	groups, err := d.ownBySID(ctx, own)
+	if err != nil {
+		return nil, err
+	}
+	universal, err := d.catalog.bySID(ctx, d.catalog.cfg.GroupBaseDN, others)
+	if err != nil {
+		return nil, err
+	}
+	return append(groups, universal...), nil
+}
+
+// ownBySID are the groups of a forest's domain, where any of its groups count.
+func (d *Directory) ownBySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group, error) {
+	if d.cfg.GroupBaseDN == "" {
+		return nil, nil
+	}
+	return d.bySID(ctx, d.cfg.GroupBaseDN, sids)
+}
+
+// bySID are the security groups below base with those identifiers.
+func (d *Directory) bySID(ctx context.Context, base string, sids [][]byte) ([]gatehouse.Group, error) {
 	var groups []gatehouse.Group
 	for chunk := range slices.Chunk(sids, perSIDFilter) {
 		var filter strings.Builder
@@ -312,7 +350,7 @@ func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group
 		}
 		filter.WriteString("))")
 		// So few need no paging, which makes Samba four times slower.
-		entries, err := d.search(ctx, query{base: d.cfg.GroupBaseDN, scope: goldap.ScopeWholeSubtree, filter: filter.String(),
+		entries, err := d.search(ctx, query{base: base, scope: goldap.ScopeWholeSubtree, filter: filter.String(),
 			attributes: []string{d.cfg.GroupNameAttribute}, most: len(chunk) + 1})
 		if err != nil {
 			return nil, err
@@ -329,12 +367,18 @@ func (d *Directory) bySID(ctx context.Context, sids [][]byte) ([]gatehouse.Group
 // security groups alone, and from the primary group, too, which is nobody's
 // member attribute. The server's own rule "in chain" is of no use for that:
 // it also goes through distribution lists, to groups that Windows would not give.
+// The way may lead through groups that do not count themselves.
 func (d *Directory) windowsWalk(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
 	primary, err := d.primaryGroup(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	return d.walk(ctx, u, primary)
+	groups, err := d.walk(ctx, d.cfg.BaseDN, u, primary)
+	place := d.cfg.GroupBaseDN
+	if d.catalog != nil {
+		place = d.catalog.cfg.GroupBaseDN
+	}
+	return slices.DeleteFunc(groups, func(g gatehouse.Group) bool { return !under(g.DN, place) }), err
 }
 
 func (d *Directory) primaryGroup(ctx context.Context, u gatehouse.User) ([]gatehouse.Group, error) {
@@ -354,7 +398,7 @@ func (d *Directory) primaryGroup(ctx context.Context, u gatehouse.User) ([]gateh
 	if err != nil {
 		return nil, err
 	}
-	return d.bySID(ctx, [][]byte{sid})
+	return d.bySID(ctx, d.cfg.BaseDN, [][]byte{sid})
 }
 
 func (d *Directory) warnOnce(ctx context.Context) {

@@ -14,9 +14,9 @@ import (
 func (d *Directory) Identify(ctx context.Context, username string) (gatehouse.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	entry, err := d.find(ctx, username)
+	home, entry, err := d.find(ctx, username)
 	if err != nil {
 		return gatehouse.User{}, err
 	}
-	return d.user(entry)
+	return home.user(entry)
 }

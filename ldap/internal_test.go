@@ -2,7 +2,6 @@ package ldap
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -126,11 +125,11 @@ func TestUsable(t *testing.T) {
 
 func TestServersOrder(t *testing.T) {
 	now := time.Now()
-	ss, err := newServers(Config{URLs: []string{"ldaps://a", "ldaps://b", "ldaps://c"}}, func() time.Time { return now })
+	ss, err := newServers(Config{URLs: []string{"ldaps://a", "ldaps://b", "ldaps://c"}}, net.DefaultResolver, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b, c := ss.list[0], ss.list[1], ss.list[2]
+	a, b, c := ss.ranking.list[0], ss.ranking.list[1], ss.ranking.list[2]
 	check := func(when string, want ...*server) {
 		t.Helper()
 		got, err := ss.order(t.Context())
@@ -167,48 +166,6 @@ func hosts(list []*server) []string {
 		names = append(names, s.host)
 	}
 	return names
-}
-
-func TestDiscovery(t *testing.T) {
-	now := time.Now()
-	ss, err := newServers(Config{Domain: "Corp.example.com"}, func() time.Time { return now })
-	if err != nil {
-		t.Fatal(err)
-	}
-	var answer []*net.SRV
-	var failure error
-	asked := 0
-	ss.lookup = func(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
-		asked++
-		if service != "ldap" || proto != "tcp" || name != "Corp.example.com" {
-			t.Errorf("asked for _%s._%s.%s", service, proto, name)
-		}
-		return "", answer, failure
-	}
-	failure = errors.New("server misbehaving")
-	if _, err := ss.order(t.Context()); err == nil {
-		t.Error("no answer, and no error")
-	}
-	failure = nil
-	answer = []*net.SRV{{Target: "dc1.evil.example.net.", Port: 389}}
-	if _, err := ss.order(t.Context()); err == nil {
-		t.Error("a host outside the domain was believed")
-	}
-	answer = append(answer, &net.SRV{Target: "DC1.corp.example.com.", Port: 389}, &net.SRV{Target: "evilcorp.example.com."})
-	list, err := ss.order(t.Context())
-	if err != nil || len(list) != 1 || list[0].addr != "dc1.corp.example.com:636" || !list[0].tls || list[0].host != "dc1.corp.example.com" {
-		t.Fatalf("%v, %v", hosts(list), err)
-	}
-	before := asked
-	ss.order(t.Context())
-	if asked != before {
-		t.Error("an answer is asked for again within its time")
-	}
-	now, failure = now.Add(resolveEvery+time.Second), errors.New("server misbehaving")
-	again, err := ss.order(t.Context())
-	if err != nil || len(again) != 1 || again[0] != list[0] || asked != before+1 {
-		t.Errorf("the last good answer is kept while DNS fails: %v, %v", hosts(again), err)
-	}
 }
 
 func TestGUID(t *testing.T) {
@@ -385,9 +342,13 @@ func FuzzReadings(f *testing.F) {
 	for _, s := range []string{"alice", `CORP\alice`, "alice@corp.example.com", "alice@CORP", `CORP\a@corp`, `a\b\c`, "a@b@corp", "@", `\`, "@corp", `corp\`, "\xff@corp"} {
 		f.Add(s)
 	}
-	ours := Config{Suffixes: []string{"corp.example.com", "CORP"}}.claims()
+	claims := Config{Suffixes: []string{"corp.example.com", "CORP"}, Forest: "example.net", Domains: map[string]ForestDomain{"emea.example.net": {NetBIOS: "EMEA"}}}.claims()
+	ours := func(suffix, domain string) bool {
+		is, ok := claims.domain(suffix)
+		return ok && is == domain
+	}
 	f.Fuzz(func(t *testing.T, typed string) {
-		all := ours.readings(typed)
+		all := claims.readings(typed)
 		if len(all) == 0 || len(all) > 2 {
 			t.Fatalf("%q is read as %q", typed, all)
 		}
@@ -395,12 +356,144 @@ func FuzzReadings(f *testing.F) {
 			before, isPrefixed := strings.CutSuffix(typed, `\`+r.name)
 			after, isSuffixed := strings.CutPrefix(typed, r.name+"@")
 			switch {
-			case i == 0 && r.name == typed:
-			case i == 0 && isPrefixed && ours.has(before) && len(all) == 1:
-			case i == 1 && isSuffixed && ours.has(after) && !strings.ContainsAny(r.name, `\@`):
+			case i == 0 && r == reading{name: typed}:
+			case i == 0 && isPrefixed && ours(before, r.domain) && len(all) == 1:
+			case i == 1 && isSuffixed && ours(after, r.domain) && !strings.ContainsAny(r.name, `\@`):
 			default:
 				t.Errorf("%q is read as %q", typed, all)
 			}
 		}
 	})
+}
+
+// FuzzDomainOf: a DN is in the domain whose own DN it ends with.
+func FuzzDomainOf(f *testing.F) {
+	for _, s := range []string{"CN=alice,OU=People,DC=corp,DC=example,DC=com", "dc=corp, dc = Example,dc=com", "CN=a,DC=a.b,DC=com", `CN=a,DC=a\2eb,DC=com`,
+		"CN=a,DC=x+OU=y,DC=corp,DC=com", "DC=a,CN=b,DC=corp,DC=com", "CN=a", "", "DC=com", "CN=a,DC=,DC=com", "cn=a,dc=#04024869,dc=com", `CN=a\,DC\=evil,DC=corp,DC=com`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, dn string) {
+		domain, ok := domainOf(dn)
+		if !ok {
+			return
+		}
+		if !domainName.MatchString(domain) || !under(dn, domainDN(domain)) {
+			t.Errorf("%q is not in %q", dn, domain)
+		}
+		if again, ok := domainOf(domainDN(domain)); !ok || again != domain {
+			t.Errorf("%q became %q", domain, again)
+		}
+	})
+}
+
+func TestNarrower(t *testing.T) {
+	const corp, emea, unit = "DC=corp,DC=com", "DC=emea,DC=corp,DC=com", "OU=AWS,DC=emea,DC=corp,DC=com"
+	tests := []struct{ name, limit, base, want string }{
+		{"without a limit", "", emea, emea},
+		{"a limit above", corp, emea, emea},
+		{"the same place in another spelling", "dc=EMEA, dc=corp,dc=com", emea, emea},
+		{"a limit within", unit, emea, unit},
+		{"a limit elsewhere", "OU=AWS,DC=apac,DC=corp,DC=com", emea, ""},
+		{"a name that ends alike", "DC=xemea,DC=corp,DC=com", emea, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := narrower(tt.limit, tt.base); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSplitSIDs(t *testing.T) {
+	domain := "\x01\x05\x00\x00\x00\x00\x00\x05\x15\x00\x00\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"
+	account, same, other := []byte(domain+"\x50\x04\x00\x00"), []byte(domain+"\x01\x02\x00\x00"), []byte(domain[:23]+"\xff\x01\x02\x00\x00")
+	builtin := []byte("\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x21\x02\x00\x00")
+	own, others := splitSIDs(account, [][]byte{same, other, builtin, nil, []byte(domain)})
+	if len(own) != 2 || !bytes.Equal(own[0], same) || !bytes.Equal(own[1], builtin) || len(others) != 3 {
+		t.Errorf("own %x, others %x", own, others)
+	}
+	if own, _ := splitSIDs(nil, [][]byte{same, nil}); len(own) != 0 {
+		t.Errorf("of an account without a SID: %x", own)
+	}
+}
+
+// FuzzRangeOf: the next part begins after this one, under the attribute's name.
+func FuzzRangeOf(f *testing.F) {
+	for _, s := range []string{"member", "member;range=0-1499", "member;range=1500-*", "member;binary;Range=0-9", "member;range=", "member;range=0--1", "member;range=0-99999999999", ";range=0-1;range=2-3", "range=0-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, description string) {
+		name, next, ranged := rangeOf(description)
+		switch {
+		case !ranged && (name != description || next != -1):
+			t.Errorf("%q has no range, and is %q from %d", description, name, next)
+		case ranged && (next < -1 || len(name) >= len(description)):
+			t.Errorf("%q is %q from %d", description, name, next)
+		}
+	})
+}
+
+func TestIndexed(t *testing.T) {
+	tests := []struct {
+		name   string
+		values []string
+		want   bool
+	}{
+		{"none at all", nil, false},
+		{"its own", []string{"objectClass eq", "uid eq"}, true},
+		{"among others, in another case", []string{"cn,UID,mail pres,EQ,sub"}, true},
+		{"of another kind", []string{"uid pres,sub"}, false},
+		{"of a longer name", []string{"uidNumber,xuid eq"}, false},
+		{"of the usual kinds", []string{"uid", "default pres,eq"}, true},
+		{"of the usual kinds, without equality", []string{"default sub", "uid"}, false},
+		{"nothing usual", []string{"uid"}, false},
+		{"an empty line", []string{"", " "}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := indexed(tt.values, "uid"); got != tt.want {
+				t.Errorf("%q: %v", tt.values, got)
+			}
+		})
+	}
+}
+
+func TestAsserted(t *testing.T) {
+	const filter = "(&(objectCategory=person)(groupType:1.2.840.113556.1.4.803:=8)(!(employeeType>=x))(|(sAMAccountName=%s)(memberUid=%u)(member:1.2.840.113556.1.4.1941:=%s)))"
+	if got := asserted(nameAssertion, filter); !slices.Equal(got, []string{"member", "memberuid", "samaccountname"}) {
+		t.Errorf("compared with names: %q", got)
+	}
+	if got := asserted(anyAssertion, filter); !slices.Equal(got, []string{"employeetype", "grouptype", "member", "memberuid", "objectcategory", "samaccountname"}) {
+		t.Errorf("looked at: %q", got)
+	}
+}
+
+// FuzzIndexed: only an index that names the attribute and equality counts.
+func FuzzIndexed(f *testing.F) {
+	for _, s := range []string{"uid eq", "uid,mail pres,eq", "default eq\nuid", "uid", "", ", ,", "uid  eq  sub"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		lower := strings.ToLower(lines)
+		if indexed(strings.Split(lines, "\n"), "uid") && !(strings.Contains(lower, "uid") && strings.Contains(lower, "eq")) {
+			t.Errorf("%q has no such index", lines)
+		}
+	})
+}
+
+func TestValuesThatAreNoTextAreBase64(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"text", "Köln", "Köln"},
+		{"text of two lines", "Am Ring 1\r\n50667 Köln", "Am Ring 1\r\n50667 Köln"},
+		{"not UTF-8", "\xff\xfe", "//4="},
+		{"UTF-8 by chance", "\x01\x05\x00\x00", "AQUAAA=="},
+		{"a control character beyond ASCII", "a\u0085b", "YcKFYg=="},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := texts([][]byte{[]byte(tc.value)}); len(got) != 1 || got[0] != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
 }

@@ -16,11 +16,27 @@ import (
 //
 // In Active Directory it is the domain's own rule, and any stricter one of a
 // fine-grained policy (msDS-PasswordSettings) that the service account may
-// read: by default only administrators may. Elsewhere it is the strictest
-// pwdPolicy entry below base_dn.
+// read: by default only administrators may. In a forest it is the strictest
+// of the domains that are configured or have been met. Elsewhere it is the
+// strictest pwdPolicy entry below base_dn.
 //
 // Errors: ErrUnavailable.
 func (d *Directory) Limits(ctx context.Context) (threshold int, window time.Duration, err error) {
+	if d.forest == nil {
+		return d.limits(ctx)
+	}
+	for _, home := range d.domains() {
+		n, over, err := home.limits(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		threshold, window = stricter(threshold, window, n, over)
+	}
+	return threshold, window, nil
+}
+
+// limits is Limits of one domain.
+func (d *Directory) limits(ctx context.Context) (threshold int, window time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	var entries []*goldap.Entry
@@ -62,11 +78,10 @@ func stricter(n int, over time.Duration, m int, within time.Duration) (int, time
 // domainPolicies are the domain's own entry and those of fine-grained
 // policies.
 func (d *Directory) domainPolicies(ctx context.Context) ([]*goldap.Entry, error) {
-	root, err := d.search(ctx, query{scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"defaultNamingContext"}, most: 1})
-	if err != nil || len(root) != 1 {
-		return nil, fmt.Errorf("reading the server's naming contexts: %w", err)
+	domain, err := d.namingContext(ctx)
+	if err != nil {
+		return nil, err
 	}
-	domain := root[0].GetEqualFoldAttributeValue("defaultNamingContext")
 	attributes := []string{"lockoutThreshold", "lockOutObservationWindow", "msDS-LockoutThreshold", "msDS-LockoutObservationWindow"}
 	entries, err := d.search(ctx, query{base: domain, scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: attributes, most: 1})
 	if err != nil {
@@ -78,6 +93,15 @@ func (d *Directory) domainPolicies(ctx context.Context) ([]*goldap.Entry, error)
 		return entries, nil
 	}
 	return append(entries, fine...), err
+}
+
+// namingContext is the DN of the domain whose controllers these are.
+func (d *Directory) namingContext(ctx context.Context) (string, error) {
+	root, err := d.search(ctx, query{scope: goldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"defaultNamingContext"}, most: 1})
+	if err != nil || len(root) != 1 {
+		return "", fmt.Errorf("reading the server's naming contexts: %w", err)
+	}
+	return root[0].GetEqualFoldAttributeValue("defaultNamingContext"), nil
 }
 
 // domainLimit reads a rule of Active Directory, whose times are negative

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,17 +20,29 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 )
 
-// toll passes connections on to addr, and counts them.
+// toll passes connections on to addr, and counts them, until it is closed:
+// then it goes on to take what comes, and passes on nothing.
 type toll struct {
-	url string
+	url    string
+	closed atomic.Bool
 
 	mu                sync.Mutex
 	open, peak, total int
 }
 
+// newToll stands beside the server at url, on its address, so that its
+// certificate fits.
 func newToll(t testing.TB, url string) *toll {
-	l := listen(t)
+	t.Helper()
 	addr := strings.TrimPrefix(url, "ldaps://")
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &toll{url: "ldaps://" + l.Addr().String()}
 	serve(t, l, func(c net.Conn) {
 		p.passed(1)
@@ -40,10 +53,21 @@ func newToll(t testing.TB, url string) *toll {
 		}
 		defer up.Close()
 		go func() { io.Copy(c, up); c.Close() }()
-		io.Copy(up, c)
+		b := make([]byte, 32<<10)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if !p.closed.Load() {
+				up.Write(b[:n])
+			}
+		}
 	})
 	return p
 }
+
+func (p *toll) close() { p.closed.Store(true) }
 
 func (p *toll) passed(n int) {
 	p.mu.Lock()
@@ -180,6 +204,37 @@ func TestBlackHole(t *testing.T) {
 		}
 		s.Freeze()
 		soon(t, d)
+	})
+}
+
+// TestSambaBlackHole: the same beside a real domain controller, one that
+// stays silent from the first and one that falls silent.
+func TestSambaBlackHole(t *testing.T) {
+	s := outside.Samba(t)
+	soonAs := func(t *testing.T, d *ldap.Directory) {
+		t.Helper()
+		for i := range 3 {
+			start := time.Now()
+			u, err := d.Authenticate(t.Context(), "alice", adSecret, admitAll)
+			if took := time.Since(start); err != nil || len(u.Groups) != 3 || took > 3*time.Second || i > 0 && took > time.Second {
+				t.Errorf("sign-in %d: %d groups after %v, %v", i, len(u.Groups), took, err)
+			}
+		}
+	}
+	t.Run("silent from the first", func(t *testing.T) {
+		soonAs(t, samba(t, func(c *ldap.Config) { c.URLs = []string{"ldaps://" + blackHole(t), s.LDAPS} }))
+	})
+	t.Run("it falls silent while its connections are kept", func(t *testing.T) {
+		p := newToll(t, s.LDAPS+":636")
+		d := samba(t, func(c *ldap.Config) { c.URLs = []string{p.url, s.LDAPS} })
+		if _, err := d.Authenticate(t.Context(), "alice", adSecret, admitAll); err != nil {
+			t.Fatal(err)
+		}
+		if _, total := p.counted(); total == 0 {
+			t.Fatal("it was not asked at first")
+		}
+		p.close()
+		soonAs(t, d)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -35,11 +36,12 @@ const (
 // whoever it was before on some servers, which RFC 4511 §4.2.1 forbids and
 // Samba does.
 type pool struct {
-	cfg     Config
-	tls     *tls.Config
-	servers *servers
-	now     func() time.Time
-	log     *slog.Logger
+	cfg      Config
+	tls      *tls.Config
+	resolver *net.Resolver
+	servers  *servers
+	now      func() time.Time
+	log      *slog.Logger
 
 	searching chan struct{} // one token for each connection that searches
 	proving   chan struct{} // one for each that binds as a person
@@ -51,17 +53,17 @@ type pool struct {
 	closed  bool
 }
 
-func newPool(c Config, now func() time.Time, log *slog.Logger) (*pool, error) {
+func newPool(c Config, resolver *net.Resolver, now func() time.Time, log *slog.Logger) (*pool, error) {
 	conf, err := c.clientTLS()
 	if err != nil {
 		return nil, err
 	}
-	ss, err := newServers(c, now)
+	ss, err := newServers(c, resolver, now)
 	if err != nil {
 		return nil, err
 	}
 	return &pool{
-		cfg: c, tls: conf, servers: ss, now: now, log: log,
+		cfg: c, tls: conf, resolver: resolver, servers: ss, now: now, log: log,
 		searching: make(chan struct{}, c.Connections),
 		proving:   make(chan struct{}, c.Connections),
 		service:   serviceAccount{one: make(chan struct{}, 1)},
@@ -125,7 +127,7 @@ func (p *pool) attempt(ctx context.Context, avoid *server, f func(*conn) error) 
 		c.drop()
 		return c.server, err
 	}
-	p.servers.worked(c.server)
+	p.worked(ctx, c.server)
 	p.giveBack(&p.readers, c)
 	return nil, err
 }
@@ -212,7 +214,7 @@ func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare fun
 	}
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c, err := dial(attempt, s, p.tls, p.now)
+	c, err := p.dial(attempt, s)
 	if err != nil {
 		p.blame(ctx, s, err)
 		return nil, err
@@ -224,7 +226,7 @@ func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare fun
 		}
 		return nil, err
 	}
-	p.servers.worked(s)
+	p.worked(ctx, s)
 	return c, nil
 }
 
@@ -304,6 +306,17 @@ type serviceAccount struct {
 
 	backOff time.Duration
 	until   time.Time
+	expires time.Time // when its password does, as the server warned last; zero: it did not
+}
+
+// expiry is when the account's password expires, where the server has warned
+// of it.
+func (a *serviceAccount) expiry(ctx context.Context) time.Time {
+	if acquire(ctx, a.one) != nil {
+		return time.Time{}
+	}
+	defer func() { <-a.one }()
+	return a.expires
 }
 
 // bind binds c as the service account. After a refusal it fails without
@@ -319,7 +332,12 @@ func (a *serviceAccount) bind(ctx context.Context, p *pool, c *conn) error {
 	if now := p.now(); now.Before(a.until) {
 		return fmt.Errorf("%w (not tried again before %s, or a reload)", errServiceRefused, a.until.UTC().Format(time.RFC3339))
 	}
-	_, err := c.bind(ctx, p.cfg.BindDN, string(p.cfg.BindPassword))
+	result, err := c.bind(ctx, p.cfg.BindDN, string(p.cfg.BindPassword))
+	a.expires = warnedExpiry(result, p.now())
+	if err == nil && policyError(result) == policyChangeAfterReset {
+		// OpenLDAP accepts the bind, and refuses whatever comes next.
+		return fmt.Errorf("%w: its password was reset, and must be changed first", errServiceRefused)
+	}
 	if code, ok := resultCode(err); !ok || code != goldap.LDAPResultInvalidCredentials {
 		a.backOff = 0
 		if err != nil {

@@ -28,6 +28,7 @@ type scripted struct {
 // messages, and hangs up afterwards if told so.
 type answer struct {
 	messages []*ber.Packet
+	controls *ber.Packet // of the last message
 	raw      []byte
 	hangUp   bool
 }
@@ -100,10 +101,13 @@ func (s *scripted) answer(c net.Conn, request *ber.Packet, reply func(ber.Tag, s
 		dn, _ = op.Children[0].Value.(string)
 	}
 	a := reply(op.Tag, dn)
-	for _, m := range a.messages {
+	for i, m := range a.messages {
 		envelope := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
 		envelope.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, request.Children[0].Value, ""))
 		envelope.AppendChild(m)
+		if a.controls != nil && i == len(a.messages)-1 {
+			envelope.AppendChild(a.controls)
+		}
 		if _, err := c.Write(envelope.Bytes()); err != nil {
 			return false
 		}

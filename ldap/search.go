@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -23,6 +24,10 @@ type query struct {
 	filter     string
 	attributes []string
 	most       int // entries beyond these are errTooMany
+
+	// partWillDo leaves it at that where an attribute has more values than
+	// anybody reads.
+	partWillDo bool
 }
 
 // pageSize keeps answers below the 1000 entries at which Active Directory and
@@ -34,8 +39,15 @@ var errTooMany = errors.New("more entries than expected")
 // search runs q on one of the directory's servers.
 func (d *Directory) search(ctx context.Context, q query) (entries []*goldap.Entry, err error) {
 	err = d.pool.search(ctx, func(c *conn) (err error) {
-		entries, err = c.pages(q)
-		return err
+		if entries, err = c.pages(q); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := c.complete(e, q.partWillDo); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -100,49 +112,74 @@ func checkUsername(s string) error {
 	return nil
 }
 
-// find is the one entry that username means; see readings.
-func (d *Directory) find(ctx context.Context, username string) (e *goldap.Entry, err error) {
+// find is the one entry that username means, see readings, and the directory
+// that it is at home in: d itself, or a domain of its forest.
+func (d *Directory) find(ctx context.Context, username string) (home *Directory, e *goldap.Entry, err error) {
 	if err := checkUsername(username); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, r := range d.claims.readings(username) {
 		if err = checkUsername(r.name); err == nil {
-			e, err = d.one(ctx, userFilter(d.cfg.UserFilter, r.name))
+			home, e, err = d.one(ctx, r.domain, userFilter(d.cfg.UserFilter, r.name))
 		}
 		if reason(err) != "unknown" {
 			break
 		}
 	}
-	return e, err
+	return home, e, err
 }
 
-// findID is the one entry with that immutable identifier.
-func (d *Directory) findID(ctx context.Context, id string) (*goldap.Entry, error) {
-	value := goldap.EscapeFilter(id)
-	if isGUID(d.cfg.IDAttribute) {
-		raw, err := guidBytes(id)
-		if err != nil {
-			return nil, refuse(gatehouse.ErrUnknownPerson, "malformed_id", err)
-		}
-		value = escapeBytes(raw)
-	}
-	e, err := d.one(ctx, "(&("+d.cfg.IDAttribute+"="+value+")"+everybody(d.cfg.UserFilter)+")")
+// findID is the one entry with that immutable identifier, and the directory
+// that it is at home in.
+func (d *Directory) findID(ctx context.Context, id string) (*Directory, *goldap.Entry, error) {
+	same, err := d.idFilter(id)
 	if err != nil {
-		return nil, err
+		return nil, nil, refuse(gatehouse.ErrUnknownPerson, "malformed_id", err)
+	}
+	home, e, err := d.one(ctx, "", "(&"+same+everybody(d.cfg.UserFilter)+")")
+	if err != nil {
+		return nil, nil, err
 	}
 	// An attribute that is matched loosely must not lead to somebody else.
 	if got, err := d.id(e); err != nil || got != id {
-		return nil, refuse(gatehouse.ErrUnknownPerson, "unknown", fmt.Errorf("asked for %s, got %q", id, got))
+		return nil, nil, refuse(gatehouse.ErrUnknownPerson, "unknown", fmt.Errorf("asked for %s, got %q", id, got))
 	}
-	return e, nil
+	return home, e, nil
 }
 
-// one is the person that filter selects, who must be the only one.
-func (d *Directory) one(ctx context.Context, filter string) (*goldap.Entry, error) {
-	entries, err := d.search(ctx, query{
-		base: d.cfg.UserBaseDN, scope: goldap.ScopeWholeSubtree, filter: filter,
-		attributes: d.personAttributes(), most: 2,
-	})
+// idFilter selects whoever has that identifier.
+func (d *Directory) idFilter(id string) (string, error) {
+	if !isGUID(d.cfg.IDAttribute) {
+		return "(" + d.cfg.IDAttribute + "=" + goldap.EscapeFilter(id) + ")", nil
+	}
+	raw, err := guidBytes(id)
+	if err != nil {
+		return "", err
+	}
+	return "(" + d.cfg.IDAttribute + "=" + escapeBytes(raw) + ")", nil
+}
+
+// one is the person that filter selects, who must be the only one, and the
+// directory that they are at home in. domain narrows the search in a forest.
+func (d *Directory) one(ctx context.Context, domain, filter string) (*Directory, *goldap.Entry, error) {
+	if d.forest != nil {
+		return d.inForest(ctx, domain, filter)
+	}
+	e, err := d.oneBelow(ctx, d.cfg.UserBaseDN, filter)
+	return d, e, err
+}
+
+// oneBelow is the person below base that filter selects, who must be the only one.
+func (d *Directory) oneBelow(ctx context.Context, base, filter string) (*goldap.Entry, error) {
+	return d.only(d.people(ctx, base, filter, 2))
+}
+
+func (d *Directory) people(ctx context.Context, base, filter string, most int) ([]*goldap.Entry, error) {
+	return d.search(ctx, query{base: base, scope: goldap.ScopeWholeSubtree, filter: filter, attributes: d.personAttributes(), most: most})
+}
+
+// only is the one entry that a search for a person found.
+func (d *Directory) only(entries []*goldap.Entry, err error) (*goldap.Entry, error) {
 	switch {
 	case errors.Is(err, errTooMany) || len(entries) > 1:
 		return nil, refuse(gatehouse.ErrUnknownPerson, "ambiguous", nil)
@@ -227,11 +264,12 @@ func text(e *goldap.Entry, attribute string) string {
 	return strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), "\uFFFD")
 }
 
-// texts are attribute values as text: base64 where they are not UTF-8.
+// texts are attribute values as text: base64 where they are not UTF-8, or hold
+// what no text does, as bytes that are UTF-8 by chance nearly always do.
 func texts(raw [][]byte) []string {
 	var values []string
 	for _, v := range raw {
-		if utf8.Valid(v) {
+		if utf8.Valid(v) && bytes.IndexFunc(v, notText) < 0 {
 			values = append(values, string(v))
 		} else {
 			values = append(values, base64.StdEncoding.EncodeToString(v))
@@ -239,3 +277,6 @@ func texts(raw [][]byte) []string {
 	}
 	return values
 }
+
+// notText reports whether r is a control character that texts do not have.
+func notText(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }

@@ -3,11 +3,9 @@ package ldap
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,9 +18,6 @@ const (
 	// restMin and restMax bound that while; it doubles with each failure.
 	restMin = 7 * time.Second
 	restMax = 30 * time.Second
-
-	// resolveEvery is how long an answer of DNS is good for.
-	resolveEvery = 5 * time.Minute
 )
 
 // server is one server of a directory, and how it has been doing.
@@ -33,6 +28,8 @@ type server struct {
 	failures int // in a row
 	restsFor time.Duration
 	rests    time.Time // until then it is asked last
+	retry    time.Time // until then it is not probed
+	probing  bool
 }
 
 // failed counts a failure, and reports whether the server now rests.
@@ -40,12 +37,14 @@ func (s *server) failed(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures++
+	s.retry = now.Add(restMin)
 	if s.failures < tolerated {
 		return false
 	}
 	s.restsFor = min(max(2*s.restsFor, restMin), restMax)
 	// Jitter keeps replicas from all coming back at once.
 	s.rests = now.Add(s.restsFor*3/4 + rand.N(s.restsFor/4))
+	s.retry = s.rests
 	return true
 }
 
@@ -53,7 +52,7 @@ func (s *server) failed(now time.Time) bool {
 func (s *server) worked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures, s.restsFor, s.rests = 0, 0, time.Time{}
+	s.failures, s.restsFor, s.rests, s.retry = 0, 0, time.Time{}, time.Time{}
 }
 
 // resting reports whether the server is better left alone.
@@ -65,91 +64,31 @@ func (s *server) resting(now time.Time) bool {
 
 // servers knows a directory's servers, and which one to ask first.
 type servers struct {
-	domain string // to resolve; empty when the list is fixed
+	dns    discovery // where the list comes from, unless it is fixed
 	lookup func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
 	now    func() time.Time
 
 	mu       sync.Mutex
-	list     []*server
+	ranking  ranking
 	resolved time.Time
-	healthy  *server // the last one that worked
+	renewing bool
+	healthy  *server // the best of those that worked last
 }
 
-func newServers(c Config, now func() time.Time) (*servers, error) {
-	ss := &servers{domain: c.Domain, lookup: net.DefaultResolver.LookupSRV, now: now}
-	for _, u := range c.URLs {
-		e, err := parseURL(u)
-		if err != nil {
-			return nil, fmt.Errorf("urls: %w", err)
-		}
-		ss.list = append(ss.list, &server{endpoint: e})
+func newServers(c Config, resolver *net.Resolver, now func() time.Time) (*servers, error) {
+	ss := &servers{dns: c.discovery(), lookup: resolver.LookupSRV, now: now}
+	list, err := c.endpoints()
+	for i, e := range list {
+		ss.ranking.add(&server{endpoint: e}, i)
 	}
-	return ss, nil
-}
-
-// all lists every server, in order of preference.
-func (ss *servers) all(ctx context.Context) ([]*server, error) {
-	ss.mu.Lock()
-	list, stale := ss.list, ss.domain != "" && ss.now().Sub(ss.resolved) > resolveEvery
-	ss.mu.Unlock()
-	if !stale {
-		return list, nil
-	}
-	found, err := ss.resolve(ctx)
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	switch {
-	case err == nil:
-		ss.list, ss.resolved = found, ss.now()
-	case len(ss.list) == 0:
-		return nil, err
-	default:
-		// The last good answer is better than none; ask again in a while.
-		ss.resolved = ss.now().Add(restMax - resolveEvery)
-	}
-	return ss.list, nil
-}
-
-// resolve asks DNS for the domain's servers. Nobody signs that answer, so a
-// host outside the domain is not believed: it may well have a certificate of
-// its own that the system trusts.
-func (ss *servers) resolve(ctx context.Context) ([]*server, error) {
-	_, records, err := ss.lookup(ctx, "ldap", "tcp", ss.domain)
-	if err != nil {
-		return nil, fmt.Errorf("DNS SRV records of _ldap._tcp.%s: %w", ss.domain, err)
-	}
-	var found []*server
-	for _, r := range records {
-		host := strings.ToLower(strings.TrimSuffix(r.Target, "."))
-		if !strings.HasSuffix(host, "."+strings.ToLower(ss.domain)) {
-			continue
-		}
-		found = append(found, ss.known(host))
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("DNS SRV records of _ldap._tcp.%s name no host within the domain", ss.domain)
-	}
-	return found, nil
-}
-
-// known is the server of that host, with its history when it has one.
-func (ss *servers) known(host string) *server {
-	// _ldaps._tcp does not exist in Active Directory; 636 is where it answers.
-	e := endpoint{url: "ldaps://" + host, host: host, addr: net.JoinHostPort(host, "636"), tls: true}
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	i := slices.IndexFunc(ss.list, func(s *server) bool { return s.endpoint == e })
-	if i >= 0 {
-		return ss.list[i]
-	}
-	return &server{endpoint: e}
+	return ss, err
 }
 
 // count is how many servers were known last.
 func (ss *servers) count() int {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	return len(ss.list)
+	return len(ss.ranking.list)
 }
 
 // order lists the servers as they should be asked now: the last that worked,
@@ -178,12 +117,18 @@ func (ss *servers) order(ctx context.Context) ([]*server, error) {
 	}), nil
 }
 
-// worked makes s the one to ask first.
+// worked makes s the one to ask first, unless a better one is.
 func (ss *servers) worked(s *server) {
 	s.worked()
+	ss.prefer(s)
+}
+
+func (ss *servers) prefer(s *server) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.healthy = s
+	if ss.healthy == nil || ss.ranking.rank[s] <= ss.ranking.rank[ss.healthy] {
+		ss.healthy = s
+	}
 }
 
 // failed notes that s did not answer, and reports whether it now rests.

@@ -38,8 +38,8 @@ func company(n int) (all []gatehouse.Entitlement, groups []gatehouse.Group) {
 	return all, groups
 }
 
-// crowded is a portal whose only visitor has n roles, and their cookie.
-func crowded(tb testing.TB, n int) (*house, string) {
+// populous is a portal whose only visitor has n roles, and their cookie.
+func populous(tb testing.TB, n int) (*house, string) {
 	h := newHouse(tb, func(_ *Config, d *Deps) { d.Log = slog.New(slog.DiscardHandler) })
 	h.broker.entitlements, h.broker.user.Groups = company(n)
 	h.people.rows[h.broker.user.Key()] = map[string][]byte{
@@ -49,8 +49,8 @@ func crowded(tb testing.TB, n int) (*house, string) {
 	return h, h.signIn()
 }
 
-// asked is the portal as a browser asks for it.
-func asked(cookie string) *http.Request {
+// gzipAsk is the portal as a browser asks for it.
+func gzipAsk(cookie string) *http.Request {
 	r := request("GET", "/", cookie, nil)
 	r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
 	return r
@@ -62,9 +62,9 @@ const (
 )
 
 func TestTwoThousandRolesAreFewBytes(t *testing.T) {
-	h, cookie := crowded(t, 2000)
+	h, cookie := populous(t, 2000)
 	w := httptest.NewRecorder()
-	h.server.Handler().ServeHTTP(w, asked(cookie))
+	h.server.Handler().ServeHTTP(w, gzipAsk(cookie))
 	t.Logf("2,000 roles are %.1f KB on the wire", float64(w.Body.Len())/1024)
 	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > mostOnTheWire {
 		t.Errorf("2,000 roles are %d bytes, %q; want at most %d", w.Body.Len(), w.Header().Get("Content-Encoding"), mostOnTheWire)
@@ -77,12 +77,12 @@ func TestTwoThousandRolesAreFewBytes(t *testing.T) {
 func BenchmarkPortal(b *testing.B) {
 	for _, n := range []int{2, 31, 300, 2000} {
 		b.Run(fmt.Sprintf("%d roles", n), func(b *testing.B) {
-			h, cookie := crowded(b, n)
+			h, cookie := populous(b, n)
 			sign := signature(b)
 			size := 0
 			get := func() {
 				w := httptest.NewRecorder()
-				h.server.Handler().ServeHTTP(w, asked(cookie))
+				h.server.Handler().ServeHTTP(w, gzipAsk(cookie))
 				size = w.Body.Len()
 			}
 			get()

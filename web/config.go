@@ -35,6 +35,15 @@ type Config struct {
 	// whose X-Forwarded-For is believed. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
+	// DrainDelay is how long, at the end, everything is still answered while
+	// readiness says no, so that load balancers look elsewhere first: longer
+	// than it takes them to notice. 0s where nothing stands before Gatehouse.
+	// Default: 5s.
+	DrainDelay *time.Duration `yaml:"drain_delay"`
+
+	// Limits bounds what waits or runs at a time.
+	Limits Limits `yaml:"limits"`
+
 	// Session limits how long a sign-in is good for.
 	Session Session `yaml:"session"`
 
@@ -47,6 +56,45 @@ type Config struct {
 type TLS struct {
 	CertFile string `yaml:"cert_file"` // leaf first, then intermediates
 	KeyFile  string `yaml:"key_file"`
+}
+
+// Limits bounds what waits or runs at a time, and with it memory. Nobody who
+// is turned away loses anything: they get a page of status 503 that says when
+// to come again.
+type Limits struct {
+	// Connections that are open at a time. At the limit the one that idled
+	// longest is closed for each that comes; where none idles, new ones wait
+	// in the kernel. A quarter of them may be one address's, trusted proxies
+	// aside. Lowered by itself where the process may not have as many files
+	// open. Default: 1024.
+	Connections int `yaml:"connections"`
+
+	// Requests that are under way at a time, of which HTTP/2 lets one
+	// connection have several; more are refused at once. Assets and health are
+	// not counted. Default: 1024.
+	Requests int `yaml:"requests"`
+
+	// SignIns that run at a time. A directory answers no faster when more of
+	// them ask it, but when they are too many each waits for all the others,
+	// until none is answered in time. Default: 32.
+	SignIns int `yaml:"sign_ins"`
+
+	// SignInsPerAddress is how many of them are one client address's, IPv6 by
+	// /64. Default: 16.
+	SignInsPerAddress int `yaml:"sign_ins_per_address"`
+
+	// SignInsWaiting is how many wait for a turn, each up to five seconds; a
+	// quarter of them may be one address's. More are refused at once.
+	// Default: 512.
+	SignInsWaiting int `yaml:"sign_ins_waiting"`
+}
+
+func (l *Limits) setDefaults() {
+	l.Connections = cmp.Or(l.Connections, 1024)
+	l.Requests = cmp.Or(l.Requests, 1024)
+	l.SignIns = cmp.Or(l.SignIns, 32)
+	l.SignInsPerAddress = cmp.Or(l.SignInsPerAddress, 16)
+	l.SignInsWaiting = cmp.Or(l.SignInsWaiting, 512)
 }
 
 // Session limits how long a sign-in is good for.
@@ -76,17 +124,25 @@ type Portal struct {
 	// {role}, {environment} and {number} stand for the role's own, in small
 	// letters. Default: "{account}-{role}".
 	Profile string `yaml:"profile"`
+	// PasswordNotice is how long before a password expires the portal says so,
+	// where the directory tells. Default: 336h, two weeks.
+	PasswordNotice time.Duration `yaml:"password_notice"`
 }
 
 // SetDefaults fills in what was left out.
 func (c *Config) SetDefaults() {
 	c.Listen = cmp.Or(c.Listen, ":8443")
 	c.AdminListen = cmp.Or(c.AdminListen, "127.0.0.1:9443")
+	if c.DrainDelay == nil {
+		c.DrainDelay = new(5 * time.Second)
+	}
+	c.Limits.setDefaults()
 	c.Session.Idle = cmp.Or(c.Session.Idle, time.Hour)
 	c.Session.Max = cmp.Or(c.Session.Max, 12*time.Hour)
 	c.Session.CLI = cmp.Or(c.Session.CLI, 12*time.Hour)
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
 	c.Portal.Profile = cmp.Or(c.Portal.Profile, "{account}-{role}")
+	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
 	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
 }
 
@@ -111,9 +167,19 @@ func (c Config) Validate() []gatehouse.Fault {
 	}
 	add("portal.logo_file", faultInLogo(c.Portal.LogoFile))
 	add("portal.profile", faultInProfile(c.Portal.Profile))
+	if d := c.DrainDelay; d != nil && (*d < 0 || *d > longestDelay) {
+		add("drain_delay", "want between 0s and "+longestDelay.String())
+	}
+	for key, n := range map[string]int{"connections": c.Limits.Connections, "requests": c.Limits.Requests, "sign_ins": c.Limits.SignIns,
+		"sign_ins_per_address": c.Limits.SignInsPerAddress, "sign_ins_waiting": c.Limits.SignInsWaiting} {
+		if n < 4 || n > 1<<20 {
+			add("limits."+key, "want between 4 and 1048576")
+		}
+	}
 	add("session.idle", faultInLimit(c.Session.Idle, 24*time.Hour))
 	add("session.max", faultInLimit(c.Session.Max, 7*24*time.Hour))
 	add("session.cli", faultInLimit(c.Session.CLI, 90*24*time.Hour))
+	add("portal.password_notice", faultInLimit(c.Portal.PasswordNotice, 90*24*time.Hour))
 	if c.Session.Idle > c.Session.Max {
 		add("session.idle", "is longer than session.max: nobody could ever be idle that long")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -259,6 +260,11 @@ func (f *fakeBroker) ChangePassword(_ context.Context, c access.PasswordChange) 
 	return f.user.Key(), nil
 }
 
+// Device has the one shape that cookies must carry unharmed.
+func (f *fakeBroker) Device(person string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("mark of " + person))
+}
+
 func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Session, error) {
 	if f.panics {
 		panic("broker fell over")
@@ -388,7 +394,7 @@ func newHouse(t testing.TB, change ...func(*Config, *Deps)) *house {
 		entitlement("111122223333", "Payments", "prod", "pay-oncall@corp.example.com", "ReadOnly"),
 		entitlement("444455556666", "Sandbox", "dev", "", "PowerUser"),
 	}
-	cfg := Config{PublicURL: publicURL}
+	cfg := Config{PublicURL: publicURL, DrainDelay: new(time.Duration)}
 	h.people, h.events = &fakePeople{rows: map[string]map[string][]byte{}}, new(fakeEvents)
 	deps := Deps{Broker: h.broker, Records: h.records, People: h.people, Events: h.events, Now: now,
 		Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}

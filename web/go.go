@@ -157,15 +157,3 @@ func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account)
 	p.Sections = sectionsOf(rows)
 	return s.render(w, status, "pick.html", p)
 }
-
-// started answers the address of AWS's own portal. What follows its # no
-// server sees: page.js reads that.
-func (s *Server) started(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	if q.Get("account_id") == "" && q.Get("destination") == "" {
-		redirect(w, "/")
-		return nil
-	}
-	redirect(w, "/go?"+kept(q, "account_id", "role_name", "destination"))
-	return nil
-}

@@ -244,8 +244,6 @@ type confirmed struct {
 	Role string
 }
 
-type field struct{ Name, Value string }
-
 // errConfirm is for our own module, which shows the box to tick.
 var errConfirm = &gatehouse.Invalid{Field: "confirm", Why: "Tick the box that says that you mean this account."}
 

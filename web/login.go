@@ -29,6 +29,7 @@ type loginPage struct {
 	Windows  string   // where Windows sign-in is; empty: not offered
 	Ticket   bool     // a ticket was tried, so that it is not offered once more
 	Change   string   // where a new password is chosen; empty: none is owed
+	Forms    []string // examples of names with their directory
 }
 
 // loginForm shows the sign-in page. Whoever is signed in goes on at once,
@@ -75,13 +76,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		Proof:     access.Password{Username: username, Password: gatehouse.Secret(r.PostForm.Get("password"))},
 		Door:      gatehouse.DoorPages,
 		IP:        f.ip,
+		Device:    s.device(r),
 		RequestID: f.id,
 	})
 	if err != nil {
 		return s.refuse(w, r, err, again)
 	}
 	f.user = who.User.Username
-	return s.welcome(w, r, who, next)
+	return s.arrive(w, r, who, next)
 }
 
 // welcome begins the session of somebody who was proved, and leads on.
@@ -90,6 +92,7 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.S
 		return err
 	}
 	s.markWindows(w, triedWindows)
+	s.markDevice(w, who.User.Key())
 	redirect(w, cmp.Or(next, "/"))
 	return nil
 }
@@ -119,7 +122,7 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, status int, p
 	if !p.Again && !p.Ticket && s.offersWindows(r) {
 		p.Windows = windowsPath(p.Next, false)
 	}
-	p.Narrow = true
+	p.Narrow, p.Forms = true, s.deps.NameForms
 	p.Action = s.public.String() + "/login"
 	return s.render(w, status, "login.html", p)
 }

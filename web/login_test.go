@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,7 @@ func TestRefusedSignIns(t *testing.T) {
 		{"a locked account", gatehouse.ErrAccountLocked, 401, "account is locked", true},
 		{"the wrong hour", gatehouse.ErrAccountHours, 401, "cannot sign in now", true},
 		{"too many attempts", &gatehouse.Throttled{Until: start.Add(5 * time.Minute), Why: "person"}, 429, "Try again in 5 minutes.", true},
+		{"too many attempts where the directory counts for ever", &gatehouse.Throttled{Until: start.Add(7 * 24 * time.Hour), Why: "person"}, 429, "Try again in 7 days.", true},
 		{"a directory that is away has a page of its own", away("directory"), 503, "The directory cannot be reached.", false},
 		{"a store that is away has a page of its own", away("store"), 503, "The record store cannot be reached.", false},
 		{"no record, no sign-in", fmt.Errorf("audit: %w", gatehouse.ErrNotRecorded), 503, "could not be put on the record", false},
@@ -242,7 +244,7 @@ func TestACrowdWaitsItsTurnAndTheOtherPagesGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		cookie := h.signIn()
-		for range mostSignIns {
+		for range cap(h.server.signIns.all) {
 			h.server.signIns.all <- struct{}{}
 		}
 		res := h.post("/login", "", credentials("alice", "correct horse"))
@@ -258,9 +260,11 @@ func TestACrowdWaitsItsTurnAndTheOtherPagesGoOn(t *testing.T) {
 
 func TestOneAddressLeavesTurnsToTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
+		var limits Limits
+		limits.setDefaults()
+		turns := newTurns(limits)
 		var leaves []func()
-		for i := range mostFromOne {
+		for i := range limits.SignInsPerAddress {
 			leave, err := turns.enter(t.Context(), fmt.Sprintf("2001:db8:1:2::%x", i)) // one client's /64
 			if err != nil {
 				t.Fatalf("turn %d: %v", i, err)
@@ -283,6 +287,69 @@ func TestOneAddressLeavesTurnsToTheOthers(t *testing.T) {
 	})
 }
 
+func TestWhoeverCannotEvenWaitIsTurnedAwayAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(Limits{SignIns: 4, SignInsPerAddress: 4, SignInsWaiting: 8})
+		var leaves []func()
+		for i := range 4 {
+			leave, err := turns.enter(t.Context(), fmt.Sprintf("192.0.2.%d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaves = append(leaves, leave)
+		}
+		var got sync.WaitGroup
+		waited := func(ip string) {
+			got.Go(func() {
+				if leave, err := turns.enter(t.Context(), ip); err != nil {
+					t.Errorf("%s waited in vain: %v", ip, err)
+				} else {
+					leave()
+				}
+			})
+			synctest.Wait()
+		}
+		// One address waits with a quarter of all who may, beyond its own turns.
+		for range 6 {
+			waited("198.51.100.1")
+		}
+		began := time.Now()
+		if _, err := turns.enter(t.Context(), "198.51.100.1"); !errors.Is(err, errBusy) {
+			t.Errorf("a seventh from one address: %v", err)
+		}
+		waited("203.0.113.1")
+		waited("203.0.113.2")
+		if _, err := turns.enter(t.Context(), "203.0.113.3"); !errors.Is(err, errBusy) {
+			t.Errorf("a ninth who waits: %v", err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("whoever was turned away had waited %v", took)
+		}
+		for _, leave := range leaves {
+			leave()
+		}
+		got.Wait()
+		if turns.waiting.Load() != 0 || len(turns.all) > 0 || len(turns.clients) > 0 {
+			t.Errorf("%d wait, %d turns and %d addresses are left over", turns.waiting.Load(), len(turns.all), len(turns.clients))
+		}
+	})
+}
+
+func TestTooManyRequestsAtATimeAreRefusedAtOnce(t *testing.T) {
+	h := newHouse(t, func(c *Config, _ *Deps) { c.Limits.Requests = 4 })
+	for range 4 {
+		h.server.requests <- struct{}{}
+	}
+	res := h.get("/login", "")
+	wantContains(t, wantStatus(t, res, 503), "There is too much to do right now.")
+	if res.Header.Get("Retry-After") != "5" || res.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("headers %v", res.Header)
+	}
+	wantStatus(t, h.get("/healthz", ""), 200)
+	<-h.server.requests
+	wantStatus(t, h.get("/login", ""), 200)
+}
+
 // slowBody is a form that begins and does not go on.
 type slowBody struct{ ctx context.Context }
 
@@ -292,7 +359,7 @@ func TestAFormThatComesInByteByByteTakesNobodysTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		for range 2 * mostSignIns {
+		for range 2 * cap(h.server.signIns.all) {
 			r := httptest.NewRequestWithContext(ctx, "POST", publicURL+"/login", slowBody{ctx})
 			r.ContentLength = 100
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -145,7 +145,8 @@ func shownEvent(e gatehouse.Event, held []account) event {
 type sessionsPage struct {
 	frame
 	Sessions []signIn
-	Ended    string // "1 sign-in was ended."
+	Programs []programView
+	Ended    string // "That sign-in is ended."
 }
 
 // signIn is one of a person's sessions.
@@ -183,6 +184,12 @@ func (s *Server) visitsOf(ctx context.Context, person string) (list []keptVisit,
 	return list, nil
 }
 
+// endings are what was just ended.
+var endings = map[string]string{
+	"one": "That sign-in is ended.", "others": "All other sign-ins in browsers are ended.",
+	"ended": "Ended. What that program was handed before lasts until it expires, at most an hour.",
+}
+
 // signInsPage shows where somebody is signed in.
 func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) error {
 	all, err := s.visitsOf(r.Context(), v.Session.User.Key())
@@ -195,11 +202,10 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),
 			Day: one.Began.UTC().Format("2 January 2006"), IP: one.Session.IP, How: strings.Join(one.Session.Methods, ", "), Here: one.Session.ID == v.Session.ID})
 	}
-	if n := r.URL.Query().Get("ended"); n == "1" {
-		p.Ended = "That sign-in is ended."
-	} else if n != "" {
-		p.Ended = "All other sign-ins are ended."
+	if p.Programs, err = s.programsOf(r.Context(), v.Session.User.Key()); err != nil {
+		return err
 	}
+	p.Ended = endings[r.URL.Query().Get("said")]
 	return s.render(w, http.StatusOK, "sessions.html", p)
 }
 
@@ -208,6 +214,9 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 func (s *Server) endSignIn(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := readForm(r); err != nil {
 		return err
+	}
+	if id := r.PostForm.Get("id"); id != "" {
+		return s.endProgram(w, r, v, id)
 	}
 	wanted, others := r.PostForm.Get("end"), r.PostForm.Get("others") == "1"
 	person := v.Session.User.Key()
@@ -230,9 +239,9 @@ func (s *Server) endSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 			s.note(r, "end of a session not recorded", err)
 		}
 	}
-	to := "/me/sessions?ended=1"
+	to := "/me/sessions?said=one"
 	if others {
-		to = "/me/sessions?ended=others"
+		to = "/me/sessions?said=others"
 	}
 	redirect(w, to)
 	return nil

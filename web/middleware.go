@@ -34,7 +34,7 @@ func chain(h http.Handler, before ...middleware) http.Handler {
 
 // pagesDoor is for our own pages in a browser.
 func (s *Server) pagesDoor() http.Handler {
-	return chain(s.pagesMux(), s.identify, s.guard, s.rightHost, s.headers, s.sameOrigin, s.limitForms)
+	return chain(s.pagesMux(), s.identify, s.guard, s.headers, s.bounded, s.rightHost, s.sameOrigin, s.limitForms)
 }
 
 // protocolDoor is for browsers that another site sent, and for ECP clients:
@@ -44,7 +44,25 @@ func (s *Server) protocolDoor() http.Handler {
 	if s.deps.Protocol != nil {
 		h = s.deps.Protocol(s)
 	}
-	return chain(named("/saml/", h), s.identify, s.guard, s.rightHost, s.headers, limit(protocolLimit))
+	return chain(named("/saml/", h), s.identify, s.guard, s.headers, s.bounded, s.rightHost, limit(protocolLimit))
+}
+
+// apiDoor is for programs: cookies mean nothing there, and what fails before
+// the door itself answers is told as JSON.
+func (s *Server) apiDoor(route string) http.Handler {
+	h := s.serve(s.missing)
+	if s.deps.API != nil {
+		h = s.deps.API
+	}
+	return chain(named(route, h), s.identify, forPrograms, s.guard, s.rightHost, s.headers, limit(formLimit))
+}
+
+func forPrograms(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Cookie")
+		r.Header.Set("Accept", "application/json")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // plainDoor is for what anybody may fetch under any name: health and assets.
@@ -160,6 +178,19 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded refuses what is too much at a time, at once: what waits costs memory.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.requests <- struct{}{}:
+			defer func() { <-s.requests }()
+			next.ServeHTTP(w, r)
+		default:
+			s.Problem(w, r, errCrowded)
+		}
 	})
 }
 

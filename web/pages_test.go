@@ -217,7 +217,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	p := problem{frame: f, Status: 500, Title: "t", Text: "x", Next: "n", Cause: "cause", Cure: "cure", Href: "/", Button: "b", Ask: true, Reference: "r", At: at, AfterForm: true}
 	sections := []section{{"s", "favourites", []account{{view, true, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}
 	full := map[string]any{
-		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u"},
+		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
 		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Alive: "a", Next: &at, Once: "o", ListHere: "here"},
@@ -231,10 +231,16 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},
 		"why.html":      whyPage{frame: f, Account: view, Role: "r", Path: "/p", Has: []because{{"r", 1, "CN=g", []string{"CN=h"}}}, Terms: []string{"t"}, Stale: &at},
 		"history.html":  historyPage{frame: f, Alive: []event{{At: at, Until: at, Account: view, Role: "r", Path: "/p", What: "w", Scope: "s", Lasts: "l", KeyID: "k"}}, Past: []event{{Provider: "p", Refused: "r"}}, Older: "/o"},
-		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Ended: "e"},
-		"problem.html":  p,
-		"leave.html":    leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
-		"post.html":     posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
+		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c"}}, Ended: "e"},
+		"device.html":   devicePage{frame: f, Code: "ABCD-EFGH", Refused: "why"},
+		"consent.html": consentPage{frame: f, Action: "/device", Fields: []field{{"n", "v"}}, Client: "c", Code: "ABCD-EFGH", Host: "127.0.0.1:1",
+			IP: "192.0.2.1", Own: "192.0.2.2", At: &at, Lasts: "12 hours", Roles: "1 role"},
+		"rolelogin.html": roleLoginPage{frame: f, Fields: []field{{"n", "v"}}, Host: "127.0.0.1:1", Sections: []loginAccount{{"a", []loginRole{{"a/r", "r"}}}}, Lasts: "l"},
+		"carry.html":     carryPage{frame: f, Answer: "x"},
+		"answered.html":  answeredPage{frame: f, Client: "c", Agreed: true},
+		"problem.html":   p,
+		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {
 		data, ok := full[name]

@@ -48,7 +48,8 @@ func (s *Server) visitor(r *http.Request) (*gatehouse.Session, error) {
 }
 
 // password changes it, ends every session of the person, and has them sign
-// in anew: whoever knew the old one must not stay.
+// in anew: whoever knew the old one must not stay. Their other browsers are
+// not known any more either; this one is.
 func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(r); err != nil {
 		return err
@@ -74,7 +75,7 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
 		return s.refusePassword(w, r, who, err, again)
 	}
 	defer leave()
-	change.IP, change.RequestID = f.ip, f.id
+	change.IP, change.RequestID, change.Device = f.ip, f.id, s.device(r)
 	person, err := s.deps.Broker.ChangePassword(r.Context(), change)
 	if err != nil {
 		return s.refusePassword(w, r, who, err, again)
@@ -86,9 +87,15 @@ func (s *Server) passwordChanged(w http.ResponseWriter, r *http.Request, person 
 	if _, err := s.deps.Records.ForgetOwner(r.Context(), recordKind, person); err != nil {
 		s.note(r, "sessions not ended after a change of password", err)
 	}
+	if s.deps.Programs != nil {
+		if _, err := s.deps.Programs.EndAll(r.Context(), person); err != nil {
+			s.note(r, "command-line sign-ins not ended after a change of password", err)
+		}
+	}
 	if err := s.sessions.finish(w, r); err != nil {
 		return err
 	}
+	s.markDevice(w, person)
 	redirect(w, "/login?said=changed")
 	return nil
 }

@@ -104,4 +104,14 @@ func TestAPasswordThatExpiresSoonIsSaid(t *testing.T) {
 		}
 		wantContains(t, page, want, `href="/me/password"`)
 	}
+	for within, want := range map[time.Duration]bool{5 * 24 * time.Hour: false, 7 * 24 * time.Hour: true} {
+		h := newHouse(t, func(c *Config, _ *Deps) { c.Portal.PasswordNotice = within })
+		h.broker.user.PasswordExpires = start.Add(6 * 24 * time.Hour)
+		page := wantStatus(t, h.get("/", h.signIn()), 200)
+		if want {
+			wantContains(t, page, "expires in 6 days")
+		} else {
+			wantLacks(t, page, "expires in 6 days")
+		}
+	}
 }

@@ -86,7 +86,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		at := momentOf(who.User.ReadAt)
 		p.Stale = &at
 	}
-	p.Password = expiresSoon(who.User.PasswordExpires, s.now())
+	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), s.cfg.Portal.PasswordNotice)
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
@@ -223,14 +223,11 @@ func alive(t taste, now time.Time) (string, *moment) {
 	return "Keys of " + count(n, "role") + " are still good", &at
 }
 
-// passwordNotice is how long before it expires the portal speaks of a password.
-const passwordNotice = 14 * 24 * time.Hour
-
-// expiresSoon says how soon, in days, or nothing when it is not.
-func expiresSoon(at, now time.Time) string {
+// expiresSoon says how soon, in days, or nothing when it is not within the time.
+func expiresSoon(at, now time.Time, within time.Duration) string {
 	left := at.Sub(now)
 	switch {
-	case at.IsZero() || left > passwordNotice:
+	case at.IsZero() || left > within:
 		return ""
 	case left < 24*time.Hour:
 		return "today"

@@ -42,12 +42,12 @@ func unzipped(t *testing.T, w *httptest.ResponseRecorder) string {
 
 func TestTheKeptPageIsTheWholePage(t *testing.T) {
 	for _, n := range []int{1, 26, 300, 2000} {
-		h, cookie := crowded(t, n)
+		h, cookie := populous(t, n)
 		plain := wantStatus(t, h.get("/", cookie), 200)
 		click := regexp.MustCompile(`p-[A-Z2-7]{26}`)
 		for range 2 {
 			w := httptest.NewRecorder()
-			h.server.Handler().ServeHTTP(w, asked(cookie))
+			h.server.Handler().ServeHTTP(w, gzipAsk(cookie))
 			zipped := unzipped(t, w)
 			if click.ReplaceAllString(zipped, "") != click.ReplaceAllString(plain, "") {
 				t.Errorf("with %d roles the compressed page is not the plain one", n)
@@ -63,8 +63,8 @@ func TestTheKeptPageIsTheWholePage(t *testing.T) {
 // What somebody made a visitor type must not be compressed with what only
 // the visitor may know.
 func TestASearchIsNotCompressed(t *testing.T) {
-	h, cookie := crowded(t, 300)
-	r := asked(cookie)
+	h, cookie := populous(t, 300)
+	r := gzipAsk(cookie)
 	r.URL.RawQuery = "q=billing"
 	if res := h.do(r); res.Header.Get("Content-Encoding") != "" {
 		t.Errorf("headers %v", res.Header)

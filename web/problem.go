@@ -25,6 +25,7 @@ var (
 	errForm        = errors.New("unreadable form")
 	errPanic       = errors.New("panic")
 	errBusy        = errors.New("too many sign-ins at a time")
+	errCrowded     = errors.New("too many requests at a time")
 )
 
 // problem is what a person reads when something fails. Err's own text is
@@ -96,6 +97,7 @@ var words = []struct {
 	{errPickup, problem{Status: 410, Title: "This line was used or is over.", Text: "It works once, within a minute, and from the address that it was made at.", Next: "Take a new one from the role's page."}},
 	{errTwice, problem{Status: 409, Title: "That was already done.", Text: "The same click arrived twice, so only one hand-out was made.", Next: "It is in the other tab. If you want another one, start again.", Href: "/", Button: "See your roles"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
+	{errCrowded, problem{Status: 503, Title: "There is too much to do right now.", Text: "It is not your doing, and nothing was done.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
 }
 
@@ -154,6 +156,9 @@ func problemFor(err error, now time.Time) problem {
 		password  *gatehouse.PasswordRefused
 		missing   *notHeld
 	)
+	if p.Status == http.StatusServiceUnavailable && p.Retry == 0 {
+		p.Retry = 30 * time.Second // programs that know the header come back later
+	}
 	switch {
 	case errors.As(err, &throttled):
 		// A minute too much is better than "try again" a second too early.
@@ -187,7 +192,10 @@ func roughly(d time.Duration) string {
 	if d < 2*time.Hour {
 		return count(int(math.Ceil(d.Minutes())), "minute")
 	}
-	return count(int(math.Ceil(d.Hours())), "hour")
+	if d < 48*time.Hour {
+		return count(int(math.Ceil(d.Hours())), "hour")
+	}
+	return count(int(math.Ceil(d.Hours()/24)), "day")
 }
 
 // level is how soon an operator should look.

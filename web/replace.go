@@ -17,7 +17,19 @@ func (s *Server) acting() *Server {
 	return s
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) { s.acting().handler.ServeHTTP(w, r) }
+// answering has the acting Server answer. One that is about to end, or has
+// hardly room for more, asks for each connection to be closed after its
+// answer: a proxy then has none left to send its next request on when we
+// close it (RFC 9110 §7.6.1; HTTP/2 says GOAWAY).
+func (s *Server) answering(c *crowd) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a := s.acting()
+		if a.draining.Load() || c.crowded() {
+			w.Header().Set("Connection", "close")
+		}
+		a.handler.ServeHTTP(w, r)
+	}
+}
 
 func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if cert := s.acting().cert; cert != nil {

@@ -33,7 +33,6 @@ func (s *Server) routes() []route {
 		{"GET", "/go", s.signedIn(s.followLink)},
 		{"GET", "/go/{account}", s.signedIn(s.followLink)},
 		{"GET", "/go/{account}/{role}", s.signedIn(s.followLink)},
-		{"GET", "/start", s.started},
 		{"GET", "/why/{account}", s.signedIn(s.why)},
 		{"GET", "/why/{account}/{role}", s.signedIn(s.why)},
 		{"GET", "/several", s.signedIn(s.several)},
@@ -43,14 +42,24 @@ func (s *Server) routes() []route {
 		{"GET", "/me/sessions", s.signedIn(s.signInsPage)},
 		{"POST", "/me/sessions", s.signedIn(s.endSignIn)},
 		{"GET", "/logo", s.showLogo},
+		{"GET", "/device", s.signedIn(s.ifPrograms(s.deviceForm))},
+		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
+		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},
+		{"POST", "/authorize", s.signedIn(s.ifPrograms(s.answerAuthorize))},
+		{"GET", "/v1/authorize", s.signedIn(s.ifPrograms(s.roleLogin))},
+		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
+		{"GET", "/start", s.start},
 	}
 }
 
-// doors puts the three doors side by side, each behind its own chain.
+// doors puts the doors side by side, each behind its own chain.
 func (s *Server) doors() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.pagesDoor())
 	mux.Handle("/saml/", s.protocolDoor())
+	for _, path := range []string{"/oidc/", "/sso/", "/v1/token"} {
+		mux.Handle(path, s.apiDoor(path))
+	}
 	mux.Handle("GET /static/{name}", s.plainDoor("/static/", static.Handler(s.serve(s.missing))))
 	mux.Handle("GET /healthz", s.plainDoor("/healthz", http.HandlerFunc(s.alive)))
 	mux.Handle("GET /readyz", s.plainDoor("/readyz", http.HandlerFunc(s.ready)))

@@ -13,34 +13,53 @@ import (
 	"time"
 )
 
-// The four timeouts of a server, and how long an ending one waits. A hand-out
-// may wait for the directory and for AWS, so writing has the most.
+// The four timeouts of a server, and how long an ending one takes altogether:
+// with the record's five seconds, less than the thirty that are promised. A
+// hand-out may wait for the directory and for AWS, so writing has the most.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
-	drainTimeout  = 30 * time.Second
+	drainTimeout  = 24 * time.Second
+	longestDelay  = 15 * time.Second // of drainTimeout; the rest is for requests
 	headerLimit   = 64 << 10
+	mostStreams   = 64 // of one HTTP/2 connection: a browser has a dozen
 )
 
-// Serve answers on ln until ctx ends; then readiness goes off, no new
-// connection is taken, and what is in flight has 30 seconds to finish. It
-// speaks TLS when the configuration names a certificate. It returns nil when
-// all ended well.
+// Serve answers on ln until ctx ends. Then readiness goes off, and for
+// Config.DrainDelay everything is answered as before, each answer being the
+// last on its connection; only then is no new connection taken, and what is in
+// flight has the rest of 24 seconds to finish. It speaks TLS when the
+// configuration names a certificate. It returns nil when all ended well.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	srv := newHTTPServer(http.HandlerFunc(s.answer), s.log)
+	c := newCrowd(ln, s.room(), s.isProxy)
+	srv := newHTTPServer(s.answering(c), s.log)
 	if s.cert != nil {
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
 	}
-	return run(ctx, srv, ln, s.drain)
+	srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: mostStreams}
+	srv.ConnState = c.note
+	return run(ctx, srv, c, func(drain context.Context) {
+		s.drain()
+		linger(drain, *s.acting().cfg.DrainDelay)
+		c.finish(drain)
+	})
 }
 
-// ServeAdmin answers h on the operator's address until ctx ends.
+// ServeAdmin answers h on the operator's address until ctx ends, and as long
+// as Serve still answers everything: probes ask here, too.
 func (s *Server) ServeAdmin(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := newHTTPServer(h, s.log)
 	srv.WriteTimeout = 5 * time.Minute // profiles take as long as they are asked to
-	return run(ctx, srv, ln, func() {})
+	return run(ctx, srv, ln, func(drain context.Context) { linger(drain, *s.acting().cfg.DrainDelay) })
+}
+
+func linger(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
@@ -48,8 +67,9 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerLimit, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
-// run serves until ctx ends, then drains.
-func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func()) error {
+// run serves until ctx ends, then drains: ending is what comes before the last
+// connections are closed.
+func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func(context.Context)) error {
 	failed := make(chan error, 1)
 	go func() {
 		if srv.TLSConfig != nil {
@@ -63,9 +83,9 @@ func run(ctx context.Context, srv *http.Server, ln net.Listener, ending func()) 
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	ending()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	ending(drain)
 	if err := srv.Shutdown(drain); err != nil {
 		return errors.Join(fmt.Errorf("drain %s: %w", ln.Addr(), err), srv.Close())
 	}

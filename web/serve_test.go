@@ -73,6 +73,43 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 	}
 }
 
+func TestBeforeTheEndAllIsAnsweredAndReadinessSaysNo(t *testing.T) {
+	ln := listen(t)
+	h := newHouse(t, func(c *Config, _ *Deps) {
+		c.PublicURL = "http://" + ln.Addr().String()
+		*c.DrainDelay = 300 * time.Millisecond
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- h.server.Serve(ctx, ln) }()
+	get := func(path string) (*http.Response, error) {
+		res, err := http.Get("http://" + ln.Addr().String() + path)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return res, err
+	}
+	if res, err := get("/login"); err != nil || res.Close {
+		t.Fatalf("before the end: %v, closes %v", err, res != nil && res.Close)
+	}
+	stop()
+	for !h.server.draining.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	if res, err := get("/login"); err != nil || res.StatusCode != 200 || !res.Close {
+		t.Errorf("meanwhile: %+v, %v; want 200 and the connection closed after it", res, err)
+	}
+	if res, err := get("/readyz"); err != nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("readiness: %+v, %v; want 503", res, err)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := get("/login"); err == nil {
+		t.Error("answers after the end")
+	}
+}
+
 func readyz(ln net.Listener) *http.Request {
 	r := request("GET", "/readyz", "", nil)
 	r.Host = ln.Addr().String()

@@ -57,6 +57,9 @@ type Broker interface {
 
 	// Explain says why somebody has a role, or why not.
 	Explain(s gatehouse.Session, account, role string) access.Explanation
+	// Device is a mark for a browser in which the person has just proved who
+	// they are; an Attempt from it then carries it.
+	Device(person string) string
 
 	// SignOut puts the end of a session on the record.
 	SignOut(ctx context.Context, s gatehouse.Session) error
@@ -116,7 +119,11 @@ type Deps struct {
 	People   People                                    // nil: nothing is remembered of anybody
 	Events   Events                                    // nil: nobody has a history
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
+	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
+	API      http.Handler                              // everything under /oidc/ and /sso/, and /v1/token; nil: nothing is there
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
+
+	NameForms []string // examples of names that say which directory they are in; none: names need not
 
 	Windows []netip.Prefix // client networks where a Windows ticket is tried; none: nowhere
 
@@ -143,6 +150,8 @@ type Server struct {
 	kitchen   *kitchen
 	logo      *logo // nil: our own mark
 	signIns   *turns
+	requests  chan struct{} // one place per request under way
+	away      away
 	draining  atomic.Bool
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler
@@ -161,7 +170,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Broker == nil || deps.Records == nil {
 		return nil, errors.New("web: broker and records are needed")
 	}
-	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, signIns: newTurns(), kitchen: newKitchen(keptBytes)}
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, kitchen: newKitchen(keptBytes),
+		signIns: newTurns(cfg.Limits), requests: make(chan struct{}, cfg.Limits.Requests)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

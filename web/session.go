@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -271,6 +272,11 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 	return err
 }
 
+// backNames are the wishes that a form may hold: of a role's page, and of a
+// program that asks for a sign-in.
+var backNames = []string{"destination", "region", "duration",
+	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method"}
+
 // pathBack is where to return after a sign-in: the page itself, or the page
 // whose form was sent, with the wishes that it held.
 func pathBack(r *http.Request) string {
@@ -279,7 +285,7 @@ func pathBack(r *http.Request) string {
 	}
 	back := r.URL.Path
 	if readForm(r) == nil {
-		if q := kept(r.PostForm, "destination", "region", "duration"); q != "" {
+		if q := kept(r.PostForm, backNames...); q != "" {
 			back += "?" + q
 		}
 	}
@@ -293,11 +299,30 @@ func overs(err error) bool {
 		errors.Is(err, gatehouse.ErrAccountDisabled) || errors.Is(err, gatehouse.ErrAccountExpired)
 }
 
+// awayFor is how long pages believe that a directory is away that did not
+// answer: whoever is signed in waits for it once, not at every page. A
+// hand-out always asks.
+const awayFor = 5 * time.Second
+
+// away remembers when directories did not answer.
+type away struct{ since sync.Map } // name -> time.Time
+
+func (a *away) is(directory string) bool {
+	at, known := a.since.Load(directory)
+	return known && time.Since(at.(time.Time)) < awayFor // an interval: the monotonic clock
+}
+
+func (a *away) note(directory string) { a.since.Store(directory, time.Now()) }
+
 // refresh reads the person again when the Broker finds that due. When the
 // directory does not answer, the last known list stays, and stale is true.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request, v *visit) (stale bool, err error) {
+	if s.away.is(v.Session.User.Directory) {
+		return true, nil
+	}
 	fresh, err := s.deps.Broker.Refresh(r.Context(), v.Session)
 	if errors.Is(err, gatehouse.ErrUnavailable) {
+		s.away.note(v.Session.User.Directory)
 		s.note(r, "person not read again", err)
 		return true, nil
 	}

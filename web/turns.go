@@ -4,23 +4,25 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// How many sign-ins run at a time, how many of them for one client address,
-// and how long one waits for its turn: a directory that hangs, or a crowd,
-// must not take memory and the other pages with it, and whoever floods the
-// page from one address must leave turns to all others.
+// How long a sign-in waits for its turn, and what share of those who may wait
+// one client address may be: a directory that hangs, or a crowd, must not take
+// memory and the other pages with it, and whoever floods the page from one
+// address must leave turns to all others. How many run and wait is Limits.
 const (
-	mostSignIns   = 128
-	mostFromOne   = 32
 	queueTime     = 5 * time.Second
+	queueShare    = 4
 	ipv6OneClient = 64 // bits: an IPv6 client commands at least the /64 it lives in
 )
 
 // turns gives sign-ins their turn.
 type turns struct {
-	all chan struct{} // one place per sign-in that runs
+	limits  Limits
+	all     chan struct{} // one place per sign-in that runs
+	waiting atomic.Int64  // those that do not run yet
 
 	mu      sync.Mutex
 	clients map[string]*client
@@ -32,22 +34,26 @@ type client struct {
 	users  int // that hold a place or wait for one
 }
 
-func newTurns() *turns {
-	return &turns{all: make(chan struct{}, mostSignIns), clients: map[string]*client{}}
+func newTurns(l Limits) *turns {
+	return &turns{limits: l, all: make(chan struct{}, l.SignIns), clients: map[string]*client{}}
 }
 
 // enter waits for a turn to sign in from ip. The caller leaves again, unless
-// it got an error: errBusy when there was no turn for too long.
+// it got an error: errBusy when there was no turn for too long, or when too
+// many wait already.
 func (t *turns) enter(ctx context.Context, ip string) (leave func(), err error) {
 	late := time.NewTimer(queueTime)
 	defer late.Stop()
 	key := clientOf(ip)
-	c := t.join(key)
-	if err := place(ctx, late, c.places); err != nil {
+	c, err := t.join(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.place(ctx, late, c.places); err != nil {
 		t.part(key)
 		return nil, err
 	}
-	if err := place(ctx, late, t.all); err != nil {
+	if err := t.place(ctx, late, t.all); err != nil {
 		<-c.places
 		t.part(key)
 		return nil, err
@@ -55,7 +61,17 @@ func (t *turns) enter(ctx context.Context, ip string) (leave func(), err error) 
 	return func() { <-t.all; <-c.places; t.part(key) }, nil
 }
 
-func place(ctx context.Context, late *time.Timer, places chan struct{}) error {
+// place takes one of places, and waits for it where there is room to wait.
+func (t *turns) place(ctx context.Context, late *time.Timer, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	defer t.waiting.Add(-1)
+	if t.waiting.Add(1) > int64(t.limits.SignInsWaiting) {
+		return errBusy
+	}
 	select {
 	case places <- struct{}{}:
 		return nil
@@ -66,16 +82,20 @@ func place(ctx context.Context, late *time.Timer, places chan struct{}) error {
 	}
 }
 
-func (t *turns) join(key string) *client {
+// join counts one more sign-in of a client, unless it has too many already.
+func (t *turns) join(key string) (*client, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.clients[key]
 	if c == nil {
-		c = &client{places: make(chan struct{}, mostFromOne)}
+		c = &client{places: make(chan struct{}, t.limits.SignInsPerAddress)}
 		t.clients[key] = c
 	}
+	if c.users >= t.limits.SignInsPerAddress+t.limits.SignInsWaiting/queueShare {
+		return nil, errBusy
+	}
 	c.users++
-	return c
+	return c, nil
 }
 
 // part forgets a client whose last sign-in is over.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
 	"gatehouse/internal/kerberos"
@@ -65,6 +67,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	list := []gatehouse.Finding{{Subject: "configuration", State: gatehouse.FindingOK,
 		Detail: fmt.Sprintf("directories: %d, accounts: %d, rules: %d", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
+	list = append(list, web.CheckProxy(ctx, cfg.Web, http.DefaultClient))
 	list = append(list, checkStore(ctx, cfg)...)
 	list = append(list, kerberos.Check(ctx, cfg.Windows)...)
 	for _, dc := range cfg.Directories {
@@ -74,6 +77,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 			continue
 		}
 		list = append(list, d.Check(ctx)...)
+		list = append(list, access.Check(ctx, cfg.Access.Throttle, []access.Source{source(d, dc)})...)
 		d.Close()
 	}
 	client, err := aws.New(cfg.AWS, nil, log)

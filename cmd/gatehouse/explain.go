@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -71,31 +72,63 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 			role = e.Role.Name // IAM's names are unique whatever their case
 		}
 	}
-	explainRoles(w, cfg.Policy.Explain(user, account, role), account, role)
+	explainRoles(w, user, cfg.Policy.Explain(user, account, role), account, role)
 	return w.Flush()
 }
 
-// findPerson asks the directories in their order, as a sign-in does.
+// direct is the attribute in which Active Directory lists the groups that
+// name the person themselves: of its other groups it does not tell the way.
+const direct = "memberof"
+
+// findPerson reads the person whom a sign-in by that name would be about.
 func findPerson(ctx context.Context, cfg *config.Config, username string) (gatehouse.User, error) {
-	for _, dc := range cfg.Directories {
-		dir, err := ldap.New(dc, nil, slog.New(slog.DiscardHandler))
-		if err != nil {
-			return gatehouse.User{}, err
-		}
-		user, err := dir.Find(ctx, username)
-		dir.Close()
-		if errors.Is(err, gatehouse.ErrUnknownPerson) {
-			continue
-		}
-		return user, err
+	r := &rooms{cfg: askingForDirect(cfg), stop: func() {}}
+	sources, err := r.openDirectories(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return gatehouse.User{}, err
 	}
-	return gatehouse.User{}, fmt.Errorf("no directory knows %q; try the login name", username)
+	defer r.close()
+	home, err := access.Home(ctx, sources, username)
+	if err != nil {
+		return gatehouse.User{}, notFound(username, err)
+	}
+	i := slices.IndexFunc(r.directories, func(d *ldap.Directory) bool { return d.Name() == home.Name() })
+	user, err := r.directories[i].Find(ctx, username)
+	if err == nil && r.cfg.Directories[i].Type == ldap.ActiveDirectory && user.Attributes[direct] == nil {
+		user.Attributes[direct] = []string{} // none, which is not the same as not knowing
+	}
+	return user, notFound(username, err)
+}
+
+// askingForDirect is cfg, asking each Active Directory for direct as well.
+func askingForDirect(cfg *config.Config) *config.Config {
+	more := *cfg
+	more.Directories = slices.Clone(cfg.Directories)
+	for i, d := range more.Directories {
+		asked := func(name string) bool { return strings.EqualFold(name, direct) }
+		if d.Type == ldap.ActiveDirectory && !slices.ContainsFunc(d.Attributes, asked) {
+			more.Directories[i].Attributes = append(slices.Clone(d.Attributes), direct)
+		}
+	}
+	return &more
+}
+
+// notFound says of a name that means nobody, or several, what to try.
+func notFound(username string, err error) error {
+	var why interface{ Reason() string }
+	switch {
+	case !errors.Is(err, gatehouse.ErrUnknownPerson):
+		return err
+	case errors.As(err, &why) && why.Reason() == "ambiguous":
+		return fmt.Errorf("%q means more than one person: %w; try it with the directory's suffix", username, err)
+	}
+	return fmt.Errorf("no directory knows %q; try the login name", username)
 }
 
 func explainGroups(w io.Writer, user gatehouse.User) {
 	fmt.Fprintf(w, "%d groups\n", len(user.Groups))
 	for _, g := range user.Groups {
-		fmt.Fprintf(w, "  %s%s\n", shown(g.DN), chain(g))
+		fmt.Fprintf(w, "  %s%s\n", shown(g.DN), chain(user, g))
 	}
 	fmt.Fprintln(w)
 }
@@ -112,12 +145,19 @@ func shown(text string) string {
 	}, text)
 }
 
-// chain says through which groups a nested membership leads.
-func chain(g gatehouse.Group) string {
-	if len(g.Via) == 0 {
+// chain says through which groups a nested membership leads: one way, where
+// there are several. Active Directory counts groups without telling the way.
+// It is found by following members upwards; where that ends too early, and
+// for the primary group, which lists nobody, it says so.
+func chain(u gatehouse.User, g gatehouse.Group) string {
+	members, known := u.Attributes[direct]
+	switch {
+	case len(g.Via) > 0:
+		return "  through " + shown(strings.Join(g.Via, " in "))
+	case !known || slices.ContainsFunc(members, func(dn string) bool { return strings.EqualFold(dn, g.DN) }):
 		return ""
 	}
-	return "  through " + shown(strings.Join(g.Via, " in "))
+	return "  by a way that the directory does not show: the primary group, or nested deeper than is followed"
 }
 
 // short is a duration without the zeros: 4h, not 4h0m0s.
@@ -131,11 +171,11 @@ func short(d time.Duration) string {
 	return s
 }
 
-func explainRoles(w io.Writer, x access.Explanation, account, role string) {
+func explainRoles(w io.Writer, user gatehouse.User, x access.Explanation, account, role string) {
 	for _, e := range x.Has {
 		fmt.Fprintf(w, "%s\t%s, up to %s\n", e.Role.ARN(), e.Account.Name, short(e.MaxSession))
 		for _, via := range e.Via {
-			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, shown(via.Group.DN), chain(via.Group))
+			fmt.Fprintf(w, "  rule %d\t%s%s\n", via.Rule, shown(via.Group.DN), chain(user, via.Group))
 		}
 		for _, t := range e.Tags {
 			fmt.Fprintf(w, "  tag\t%s=%s\n", t.Key, shown(t.Value))

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +17,15 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/delegate"
 	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/signinapi"
+	"gatehouse/web/ssoapi"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -28,8 +33,11 @@ import (
 type house struct {
 	store     *store.Store
 	audit     *audit.Log
+	mu        sync.Mutex // one change at a time: of keys, of rooms
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
+	tokenKey  []byte // marks clients and tokens of command-line sign-ins
+	marks     []byte // the key of what access marks browsers and failed passwords with
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
 	current   atomic.Pointer[rooms]
@@ -42,6 +50,7 @@ type rooms struct {
 	aws         *aws.Client
 	idp         *saml.IdP
 	server      *web.Server
+	stop        context.CancelFunc // ends what reads the directories' rules
 }
 
 // openHouse opens the store and the record, makes sure of a signing key, and
@@ -95,12 +104,18 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
 	}
+	if h.tokenKey, err = h.store.Secret(ctx, "tokens", 32); err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
+	if h.marks, err = h.store.Secret(ctx, "marks", 32); err != nil {
+		return fmt.Errorf("key of browsers' marks: %w", err)
+	}
 	return nil
 }
 
 // furnish makes the rooms of a configuration, one line each where it goes.
 func (h *house) furnish(cfg *config.Config) (*rooms, error) {
-	r := &rooms{cfg: cfg}
+	r := &rooms{cfg: cfg, stop: func() {}}
 	var err error
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err
@@ -119,18 +134,33 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	}
 	broker := access.New(access.Deps{
 		Tickets: tickets, Directories: sources, Policy: cfg.Policy, Scopes: access.NewScopes(cfg.Access.Access), IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
-		Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: h.log,
+		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
+		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
 		Broker: broker, Records: h.store, People: h.store, Events: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
-		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
+		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {
 		r.close()
 		return nil, err
 	}
+	limits, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	broker.KeepLimits(limits)
 	return r, nil
+}
+
+// programDoors are the APIs that AWS's own clients speak.
+func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
+	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", sso.Handler())
+	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())
+	return mux
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
@@ -142,9 +172,38 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 			return nil, err
 		}
 		r.directories = append(r.directories, d)
-		sources = append(sources, access.Source{Directory: d, MaxAge: dc.MaxAge})
+		sources = append(sources, source(d, dc))
 	}
 	return sources, nil
+}
+
+// source is a directory as the rules of access see it.
+func source(d *ldap.Directory, dc ldap.Config) access.Source {
+	s := access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	if dc.Forest != "" {
+		s.Suffixes = append(s.Suffixes, "."+dc.Forest) // whose domains need not be listed
+	}
+	return s
+}
+
+// mostForms is how many examples of names the sign-in page has room for.
+const mostForms = 3
+
+// nameForms are examples of names that say which directory they are in, where
+// there are several to say it of.
+func nameForms(sources []access.Source) []string {
+	if len(sources) < 2 {
+		return nil
+	}
+	var forms []string
+	for _, s := range sources {
+		if i := slices.IndexFunc(s.Suffixes, func(its string) bool { return strings.Index(its, ".") > 0 }); i >= 0 {
+			forms = append(forms, "bob@"+s.Suffixes[i])
+		} else if len(s.Suffixes) > 0 {
+			forms = append(forms, strings.ToUpper(s.Suffixes[0])+`\bob`)
+		}
+	}
+	return forms[:min(len(forms), mostForms)]
 }
 
 // openTickets reads the keytab; nil where none is configured.
@@ -178,18 +237,27 @@ func rolePage(cfg *config.Config) func(account, role string) string {
 	return func(account, role string) string { return publicURL(cfg, "roles", account, url.PathEscape(role)) }
 }
 
-// ready is what a sign-in needs.
+// lookTime bounds one look at what a sign-in needs: probes give up soon.
+const lookTime = 3 * time.Second
+
+// ready is what a sign-in needs: the store and every directory, all looked at
+// together, so that one which hangs does not keep the others' state unknown.
 func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 	return sparing(func(ctx context.Context) []gatehouse.Finding {
-		var findings []gatehouse.Finding
-		if err := h.store.Ping(ctx); err != nil {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingFailure, Detail: err.Error()})
-		} else {
-			findings = append(findings, gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK})
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		findings := make([]gatehouse.Finding, 1+len(r.directories))
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			findings[0] = gatehouse.Finding{Subject: "store", State: gatehouse.FindingOK}
+			if err := h.store.Ping(ctx); err != nil {
+				findings[0].State, findings[0].Detail = gatehouse.FindingFailure, err.Error()
+			}
+		})
+		for i, d := range r.directories {
+			looking.Go(func() { findings[1+i] = d.Ready(ctx) })
 		}
-		for _, d := range r.directories {
-			findings = append(findings, d.Ready(ctx))
-		}
+		looking.Wait()
 		return findings
 	})
 }
@@ -197,18 +265,23 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 // reload puts another configuration in the place of the one that answers.
 // What cannot change while the process runs stays, and is named.
 func (h *house) reload(cfg *config.Config) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	old := h.current.Load()
 	for name, changed := range map[string]bool{
-		"listen":       cfg.Web.Listen != old.cfg.Web.Listen,
-		"admin_listen": cfg.Web.AdminListen != old.cfg.Web.AdminListen,
-		"store":        cfg.Store.URL != old.cfg.Store.URL,
-		"secret_files": !slices.Equal(cfg.Store.SecretFiles, old.cfg.Store.SecretFiles),
-		"audit.file":   cfg.Audit.File != old.cfg.Audit.File,
-		"tls":          (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
+		"listen":             cfg.Web.Listen != old.cfg.Web.Listen,
+		"admin_listen":       cfg.Web.AdminListen != old.cfg.Web.AdminListen,
+		"store":              cfg.Store.URL != old.cfg.Store.URL,
+		"audit.file":         cfg.Audit.File != old.cfg.Audit.File,
+		"limits.connections": cfg.Web.Limits.Connections != old.cfg.Web.Limits.Connections,
+		"tls":                (cfg.Web.TLS.CertFile == "") != (old.cfg.Web.TLS.CertFile == ""),
 	} {
 		if changed {
 			h.log.Warn("this change waits for a restart", slog.String("key", name))
 		}
+	}
+	if err := h.renew(cfg); err != nil {
+		return err
 	}
 	next, err := h.furnish(cfg)
 	if err != nil {
@@ -222,6 +295,7 @@ func (h *house) reload(cfg *config.Config) error {
 }
 
 func (r *rooms) close() {
+	r.stop()
 	for _, d := range r.directories {
 		d.Close()
 	}

@@ -6,14 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"gatehouse/internal/config"
 	"gatehouse/internal/demo/cloud"
 	"gatehouse/internal/outside"
+	"gatehouse/internal/outside/faults"
 )
 
 const (
@@ -79,6 +78,7 @@ member: cn=engineers,ou=groups,dc=corp,dc=example,dc=com
 
 const production = `public_url: https://aws.corp.example.com
 listen: 127.0.0.1:0
+drain_delay: 0s
 tls: {cert_file: tls.crt, key_file: tls.key}
 store: "%s"
 secret_files: [secret.key]
@@ -93,7 +93,7 @@ directories:
 aws:
   region: eu-west-1
   sts_endpoint: %s
-  signin_endpoint: %[3]s
+  signin_endpoint: %s
   accounts:
     "111122223333": {name: Payments, environment: prod}
 access:
@@ -106,46 +106,96 @@ access:
 // pair is Gatehouse as it runs in production: two replicas behind one name,
 // over TLS, on one PostgreSQL, with people in a real OpenLDAP over LDAPS.
 type pair struct {
-	config    string // the file
+	*outskirts
 	addresses []string
-	roots     *x509.CertPool
-	database  *cable
-	aws       *cloud.Server
 }
 
-func startPair(t *testing.T) *pair {
+// outskirts is what a replica in production stands on, each behind a proxy
+// that can misbehave.
+type outskirts struct {
+	config string // the file
+	roots  *x509.CertPool
+	aws    *cloud.Server
+	slapd  *outside.Slapd
+
+	directory, database, sts, signIn *faults.Proxy
+}
+
+// reach starts the world around production: more is added to the directory,
+// and keys to the configuration. metadata is the document that operators take
+// to IAM. Each edit is a pair for strings.NewReplacer, over the configuration.
+func reach(t testing.TB, metadata func() string, more outside.SlapdConfig, keys string, edits ...string) *outskirts {
 	t.Helper()
-	ca := outside.NewAuthority(t)
-	slapd := outside.StartSlapd(t, outside.SlapdConfig{Suffix: suffix, LDIF: company, ServiceDN: serviceDN, CA: ca})
-	p := &pair{roots: x509.NewCertPool()}
-	p.roots.AppendCertsFromPEM(ca.PEM())
-	database, err := url.Parse(outside.Postgres(t))
-	if err != nil {
-		t.Fatal(err)
+	if more.CA == nil {
+		more.CA = outside.NewAuthority(t)
 	}
-	p.database = plug(t, database.Host)
-	database.Host = p.database.address
-	p.aws, err = cloud.Start(cloud.Config{
+	ca := more.CA
+	more.Suffix, more.LDIF, more.ServiceDN = suffix, company+more.LDIF, serviceDN
+	slapd := outside.StartSlapd(t, more)
+	o := &outskirts{roots: x509.NewCertPool(), slapd: slapd}
+	o.roots.AppendCertsFromPEM(ca.PEM())
+	var err error
+	o.aws, err = cloud.Start(cloud.Config{
 		Accounts: []cloud.Account{{ID: "111122223333", Name: "Payments", Providers: []string{"Gatehouse"}, Roles: []cloud.Role{
 			{Name: "Developer", Path: "/", MaxSession: time.Hour, Trust: cloud.Trust{Providers: []string{"Gatehouse"}}}}}},
-		Metadata: func(context.Context) ([]byte, error) { return []byte(p.browser(t, 0).get("/saml/metadata").body), nil },
+		Metadata: func(context.Context) ([]byte, error) { return []byte(metadata()), nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.aws.Close() })
+	t.Cleanup(func() { _ = o.aws.Close() })
+	var database, directory, sts, signIn string
+	database, o.database = through(t, outside.Postgres(t))
+	directory, o.directory = through(t, slapd.LDAPS)
+	sts, o.sts = through(t, o.aws.URL())
+	signIn, o.signIn = through(t, o.aws.URL())
 	cert, key := ca.Issue(t, time.Now().AddDate(0, 3, 0), "aws.corp.example.com")
+	text := strings.NewReplacer(edits...).Replace(fmt.Sprintf(production, database, directory, sts, signIn)) + keys
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(ca.PEM()), "bind.pw": "service secret\n",
-		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": fmt.Sprintf(production, database, slapd.LDAPS, p.aws.URL()),
+		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.yaml": text,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.config = filepath.Join(dir, "gatehouse.yaml")
-	for range 2 {
+	o.config = filepath.Join(dir, "gatehouse.yaml")
+	return o
+}
+
+// through puts a proxy before the server of a URL.
+func through(t testing.TB, address string) (string, *faults.Proxy) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := faults.Start(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	u.Host = p.Address()
+	return u.String(), p
+}
+
+func startPair(t *testing.T) *pair { return startPairWith(t, outside.SlapdConfig{}, "") }
+
+// startPairWith is startPair with more entries in the directory (those of
+// more.LDIF) and more lines in the configuration. Each edit is a pair for
+// strings.NewReplacer, over the configuration.
+func startPairWith(t *testing.T, more outside.SlapdConfig, keys string, edits ...string) *pair {
+	t.Helper()
+	return startReplicas(t, 2, more, keys, edits...)
+}
+
+// startReplicas serves one configuration n times.
+func startReplicas(t *testing.T, n int, more outside.SlapdConfig, keys string, edits ...string) *pair {
+	t.Helper()
+	p := &pair{}
+	p.outskirts = reach(t, func() string { return p.browser(t, 0).get("/saml/metadata").body }, more, keys, edits...)
+	for range n {
 		cfg, err := config.Load(p.config)
 		if err != nil {
 			t.Fatal(err)
@@ -158,6 +208,16 @@ func startPair(t *testing.T) *pair {
 		serving(t, cfg, doors, &lines{})
 	}
 	return p
+}
+
+// load reads the configuration, as a command beside the replicas does.
+func (p *pair) load(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 // browser is one that a load balancer sends to a replica.
@@ -175,52 +235,6 @@ func (p *pair) way(replica int) *http.Transport {
 		}}
 }
 
-// cable leads to a server, until it is pulled.
-type cable struct {
-	address string
-	l       net.Listener
-	mu      sync.Mutex
-	open    []net.Conn
-}
-
-func plug(t *testing.T, target string) *cable {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{address: l.Addr().String(), l: l}
-	t.Cleanup(c.pull)
-	go func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			c.mu.Lock()
-			c.open = append(c.open, from, to)
-			c.mu.Unlock()
-			go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
-			go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
-		}
-	}()
-	return c
-}
-
-func (c *cable) pull() {
-	_ = c.l.Close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.open {
-		_ = conn.Close()
-	}
-}
-
 func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
@@ -234,8 +248,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	page := b.post("/login", "username", "ann", "password", "correct horse")
 	page.want(t, 200, "1 account, 1 role.", "Developer")
 	cookie := b.client.Jar.Cookies(page.url)
-	if len(cookie) != 1 || cookie[0].Name != "__Host-gatehouse" {
-		t.Errorf("cookies = %v, want __Host-gatehouse alone", cookie)
+	if len(cookie) != 2 || cookie[0].Name != "__Host-gatehouse" || cookie[1].Name != "__Host-gatehouse-device" {
+		t.Errorf("cookies = %v, want __Host-gatehouse and __Host-gatehouse-device", cookie)
 	}
 	b.client.Transport = p.way(1)
 	b.get("/").want(t, 200, "1 account, 1 role.")
@@ -247,11 +261,7 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	b.post("/roles/111122223333/Developer", "as", "console").want(t, 200, "Opening the AWS console")
 
 	// Both wrote to one record, each its own chain.
-	cfg, err := config.Load(p.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := record(t, cfg, nil)
+	s := record(t, p.load(t), nil)
 	grants, err := s.Events(t.Context(), gatehouse.EventQuery{Kind: gatehouse.EventGranted})
 	if err != nil || len(grants) != 2 || grants[0].Session != grants[1].Session {
 		t.Errorf("grants on the record: %+v, %v", grants, err)
@@ -261,8 +271,8 @@ func TestTwoReplicasAreOneGatehouse(t *testing.T) {
 	}
 
 	// Guesses at one count at the other.
-	for range 4 {
-		p.browser(t, 0).post("/login", "username", "ann", "password", "wrong").want(t, 401, invalid)
+	for _, password := range []string{"wrong", "guess", "another"} {
+		p.browser(t, 0).post("/login", "username", "ann", "password", password).want(t, 401, invalid)
 	}
 	p.browser(t, 1).post("/login", "username", "ann", "password", "correct horse").want(t, 429, "Too many attempts.")
 
@@ -280,7 +290,7 @@ func TestWithPostgreSQLGoneThePageNamesTheStore(t *testing.T) {
 	p := startPair(t)
 	b := p.browser(t, 0)
 	b.post("/login", "username", "ann", "password", "correct horse").want(t, 200, "Developer")
-	p.database.pull()
+	p.database.Close()
 	for name, got := range map[string]page{
 		"a sign-in":  p.browser(t, 1).post("/login", "username", "ann", "password", "correct horse"),
 		"a hand-out": b.post("/roles/111122223333/Developer", "as", "json"),

@@ -22,7 +22,7 @@ const (
 )
 
 // build makes the binary as a release does: static and stripped.
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("skipped in -short: builds the binary")
@@ -64,7 +64,7 @@ func TestTheBinaryIsOneSmallStaticFileThatStartsSoonAndRestsSmall(t *testing.T) 
 // world is the outside world in a process of its own, and the file to serve.
 type world struct{ url, config string }
 
-func outsideWorld(t *testing.T, binary string) world {
+func outsideWorld(t testing.TB, binary string) world {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command(binary, "demo", "--json", "--only", "directory,aws", "--state", dir, "--portal", "localhost:0", "--aws", "127.0.0.1:0", "--ldap", "127.0.0.1:0")
@@ -132,15 +132,19 @@ func firstRequest(t *testing.T, binary string, w world) start {
 	return s
 }
 
-// resident is VmRSS (proc(5)); 0 where there is no /proc.
-func resident(t *testing.T, pid int) int {
+// resident is VmRSS; 0 where there is no /proc.
+func resident(t testing.TB, pid int) int { return proc(t, pid, "VmRSS:") }
+
+// proc is a figure of a process in kB (proc_pid_status(5)); 0 where there is
+// no /proc.
+func proc(t testing.TB, pid int, name string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
 			kB, err := strconv.Atoi(fields[1])
 			if err != nil {
 				t.Fatal(err)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +27,7 @@ import (
 // the key distribution centre too.
 const windowsConfig = `public_url: https://aws.corp.example.com
 listen: 127.0.0.1:0
+trusted_proxies: [127.0.0.1]
 tls: {cert_file: tls.crt, key_file: tls.key}
 store: "%s"
 secret_files: [secret.key]
@@ -60,18 +63,33 @@ type domain struct {
 	store     *store.Store
 }
 
+// startDomain takes tickets, too. The account that they are for is made in the
+// domain, once: a single test may call it.
 func startDomain(t *testing.T) *domain {
 	t.Helper()
-	d := &domain{SambaAD: outside.Samba(t), dir: t.TempDir()}
-	cert, key := d.CA.Issue(t, time.Now().AddDate(0, 0, 30), windowsHost)
-	keytab, err := os.ReadFile(d.Keytab(t, "svc-gatehouse", "HTTP/"+windowsHost))
+	dc := outside.Samba(t)
+	keytab, err := os.ReadFile(dc.Keytab(t, "svc-gatehouse", "HTTP/"+windowsHost))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openDomain(t, dc, windowsConfig, keytab)
+}
+
+// startPeople takes passwords alone.
+func startPeople(t *testing.T) *domain {
+	t.Helper()
+	lines := slices.DeleteFunc(strings.SplitAfter(windowsConfig, "\n"), func(l string) bool { return strings.HasPrefix(l, "windows:") })
+	return openDomain(t, outside.Samba(t), strings.Join(lines, ""), nil)
+}
+
+func openDomain(t *testing.T, dc *outside.SambaAD, configuration string, keytab []byte) *domain {
+	t.Helper()
+	d := &domain{SambaAD: dc, dir: t.TempDir()}
+	cert, key := d.CA.Issue(t, time.Now().AddDate(0, 0, 30), windowsHost)
 	for name, text := range map[string]string{
 		"tls.crt": string(cert), "tls.key": string(key), "ca.pem": string(d.CA.PEM()), "bind.pw": outside.SambaServicePassword,
 		"secret.key": strings.Repeat("0123456789abcdef", 2), "gatehouse.keytab": string(keytab),
-		"gatehouse.yaml": fmt.Sprintf(windowsConfig, outside.Postgres(t), d.LDAPS, outside.SambaServiceDN),
+		"gatehouse.yaml": fmt.Sprintf(configuration, outside.Postgres(t), d.LDAPS, outside.SambaServiceDN),
 	} {
 		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -80,6 +98,7 @@ func startDomain(t *testing.T) *domain {
 	d.config = filepath.Join(d.dir, "gatehouse.yaml")
 	var cfg *config.Config
 	for range 2 {
+		var err error
 		if cfg, err = config.Load(d.config); err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +111,13 @@ func startDomain(t *testing.T) *domain {
 	}
 	d.store = record(t, cfg, nil)
 	return d
+}
+
+// roots trusts the domain's authority alone.
+func (d *domain) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(d.CA.PEM())
+	return pool
 }
 
 // answer is what curl got at last, after all redirects.

@@ -129,6 +129,7 @@ type Attempt struct {
 	Proof     Proof
 	Door      gatehouse.Door
 	IP        string // the client's address, as the door understood it
+	Device    string // the mark that Broker.Device made for this browser, if it has one; programs have none
 	RequestID string
 }
 

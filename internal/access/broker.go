@@ -18,11 +18,12 @@ import (
 type Broker struct {
 	d        Deps
 	throttle throttle
+	shared   handOuts
 }
 
 // Deps is what a Broker works with.
 type Deps struct {
-	Directories []Source // asked in this order
+	Directories []Source // see Home for which decides
 	Policy      *Policy
 	Scopes      Scopes
 	IdP         IdP
@@ -33,6 +34,10 @@ type Deps struct {
 	Tickets     Tickets // nil: no ticket proves anything
 
 	Throttle Throttle
+
+	// Secret marks browsers and passwords that failed; all replicas have the
+	// same. Default: a random one, which the next start does not know.
+	Secret []byte
 
 	// RolePage is the address of a role's page: where AWS leads back to when
 	// a console session ends.
@@ -50,10 +55,12 @@ type Deps struct {
 	Log *slog.Logger
 }
 
-// Source is a directory and how old what it said may be at a hand-out.
+// Source is a directory, how old what it said may be at a hand-out, and which
+// suffixes of names belong to it and to no other.
 type Source struct {
 	Directory
-	MaxAge time.Duration
+	MaxAge   time.Duration
+	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
@@ -70,7 +77,13 @@ func New(d Deps) *Broker {
 	if d.Timeout == 0 {
 		d.Timeout = 4500 * time.Millisecond
 	}
-	return &Broker{d: d, throttle: throttle{d.Throttle, d.Counters, d.Now}}
+	if len(d.Secret) == 0 {
+		d.Secret = []byte(rand.Text())
+	}
+	return &Broker{d: d, throttle: throttle{
+		Throttle: d.Throttle, counters: d.Counters, learnt: d.Learnt, keyed: d.Secret,
+		limits: &limits{said: map[string]lockout{}}, turns: &turns{lines: map[string]*line{}}, tallies: &tallies{counts: map[string]tallied{}}, now: d.Now, log: d.Log,
+	}}
 }
 
 // skew is how far another clock of ours may be ahead before what it dated is
@@ -129,7 +142,7 @@ func (b *Broker) signIn(ctx context.Context, a Attempt) (gatehouse.Session, erro
 func (b *Broker) judge(ctx context.Context, a Attempt, event *gatehouse.Event) (gatehouse.User, time.Time, error) {
 	switch proof := a.Proof.(type) {
 	case Password:
-		user, err := b.byPassword(ctx, proof, a.IP, event)
+		user, err := b.byPassword(ctx, proof, a, event)
 		return user, b.d.Now(), err
 	case Ticket:
 		return b.byTicket(ctx, proof, a.IP, event)
@@ -138,9 +151,10 @@ func (b *Broker) judge(ctx context.Context, a Attempt, event *gatehouse.Event) (
 }
 
 // byPassword proves a password.
-func (b *Broker) byPassword(ctx context.Context, proof Password, ip string, event *gatehouse.Event) (gatehouse.User, error) {
+func (b *Broker) byPassword(ctx context.Context, proof Password, a Attempt, event *gatehouse.Event) (gatehouse.User, error) {
 	var user gatehouse.User
-	err := b.guarded(ctx, proof.Username, ip, event, func(dir Directory, admit func(gatehouse.User) error) (err error) {
+	c := claim{username: proof.Username, password: proof.Password, ip: a.IP, device: a.Device}
+	err := b.guarded(ctx, c, event, func(dir Directory, admit func(gatehouse.User) error) (err error) {
 		user, err = dir.Authenticate(ctx, proof.Username, proof.Password, admit)
 		return err
 	})
@@ -148,74 +162,6 @@ func (b *Broker) byPassword(ctx context.Context, proof Password, ip string, even
 		return gatehouse.User{}, err
 	}
 	return user, nil
-}
-
-// trial is something that needs a person's password, at one directory.
-type trial func(dir Directory, admit func(found gatehouse.User) error) error
-
-// guarded runs try within the allowances of the name, its person and its
-// address: whatever a password can be tried on uses up the same guesses.
-func (b *Broker) guarded(ctx context.Context, username, ip string, event *gatehouse.Event, try trial) error {
-	guess := b.throttle.guess(username, ip)
-	if err := b.throttle.admit(ctx, guess); err != nil {
-		return err
-	}
-	err := b.inOrder(ctx, event, try)
-	switch {
-	case err == nil:
-		return b.throttle.proved(ctx, guess, event.Person)
-	case errors.Is(err, gatehouse.ErrPasswordRefused): // the old one was right
-		return errors.Join(err, b.throttle.proved(ctx, guess, event.Person))
-	case errors.Is(err, gatehouse.ErrInvalidCredentials):
-		return errors.Join(err, b.throttle.failed(ctx, guess))
-	case errors.Is(err, gatehouse.ErrUnavailable):
-		return errors.Join(err, b.throttle.unanswered(ctx, guess))
-	}
-	return err
-}
-
-// inOrder asks the directories in their order for the person that a name
-// means. The first that knows the name decides; a password that it refuses is
-// not sent to another. Who was found goes into the event, so that a refusal
-// names the person and never what somebody typed.
-func (b *Broker) inOrder(ctx context.Context, event *gatehouse.Event, try trial) error {
-	var down, unknown error
-	for _, dir := range b.d.Directories {
-		err := try(dir, func(found gatehouse.User) error {
-			event.Person, event.Username, event.Directory, event.DN = found.Key(), found.Username, found.Directory, found.DN
-			return b.throttle.admitPerson(ctx, found.Key())
-		})
-		switch {
-		case errors.Is(err, gatehouse.ErrUnknownPerson):
-			unknown = err
-			continue
-		case errors.Is(err, gatehouse.ErrUnavailable) && event.Person == "":
-			down = err // another directory may know the name
-			continue
-		}
-		return err
-	}
-	if down != nil {
-		return down
-	}
-	return &nobody{unknown}
-}
-
-// nobody is a name that no directory knows, or that means several people. To
-// the outside it is a wrong password; the record may say more.
-type nobody struct{ why error }
-
-func (e *nobody) Error() string { return fmt.Sprintf("no directory knows the name: %v", e.why) }
-
-// Unwrap makes it ErrInvalidCredentials, whatever the directory called it.
-func (e *nobody) Unwrap() error { return gatehouse.ErrInvalidCredentials }
-
-// Reason is the directory's word for it.
-func (e *nobody) Reason() string {
-	if word := reason(e.why); word != "failed" {
-		return word
-	}
-	return "unknown"
 }
 
 // Refresh reads the session's person again when the directory's word about
@@ -357,7 +303,12 @@ func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		return Grant{}, err
 	}
 	grant := Grant{Entitlement: e, Ask: ask, Scope: b.d.Scopes.title(ask.Scope)}
-	if err := b.handOut(ctx, s, &grant, limits, event); err != nil {
+	if ask.Shared && ask.Form == gatehouse.FormJSON {
+		grant, err = b.share(ctx, s, grant, limits, event)
+	} else {
+		err = b.handOut(ctx, s, &grant, limits, event)
+	}
+	if err != nil {
 		return Grant{}, err
 	}
 	if wanted > grant.Ask.Duration {
@@ -498,17 +449,21 @@ func personal(s gatehouse.Session) gatehouse.Event {
 	u := s.User
 	return gatehouse.Event{
 		Person: u.Key(), Username: u.Username, Directory: u.Directory, DN: u.DN,
-		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods,
+		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods, Client: s.Client,
 	}
 }
 
-// refuse puts a refusal on the record and returns its cause. A refusal that
-// cannot be recorded is still a refusal.
+// refuse puts a refusal on the record, if it is not one of many (see due), and
+// returns its cause. A refusal that cannot be recorded is still a refusal.
 func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) error {
 	e.Reason = reason(cause)
 	// What ended the request (its own deadline, often) must not keep it off the record.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
+	var due bool
+	if e.Count, due = b.throttle.due(cause); !due {
+		return cause
+	}
 	if err := b.record(ctx, e); err != nil && !errors.Is(cause, gatehouse.ErrUnavailable) {
 		return errors.Join(err, cause)
 	}

@@ -93,14 +93,16 @@ type Rule struct {
 // was typed until nothing was added for Window, and per address in windows of
 // that length, one after the other.
 type Throttle struct {
-	// Failures per person, kept below the lock-out threshold of the
-	// directory, so that nobody can lock a person out there. Default: 4.
+	// Failures per person. Where the directory tells its lock-out threshold
+	// and this is not below it, fewer count: see Throttle.allowance. A part is
+	// kept for browsers in which the person signed in before. Default: 4.
 	Failures int `yaml:"failures"`
 
 	// FailuresPerAddress from one client address (IPv6: one /64). Default: 100.
 	FailuresPerAddress int `yaml:"failures_per_address"`
 
-	// Window should be at least the directory's observation window. Default: 30m.
+	// Window is how long failures count; at least the directory's observation
+	// window counts where that is longer. Default: 30m.
 	Window time.Duration `yaml:"window"`
 }
 

@@ -168,15 +168,15 @@ func (s Scopes) policy(name, ip string, account gatehouse.Account) (gatehouse.Se
 	return gatehouse.SessionPolicy{}, &gatehouse.Invalid{Field: "scope", Why: "There is no such scope any more. Load the page again and choose one."}
 }
 
-// shared is the address space of carriers (RFC 6598), private like the others.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
+// carriers is the address space of carriers (RFC 6598), private like the others.
+var carriers = netip.MustParsePrefix("100.64.0.0/10")
 
 // seen is the networks in which AWS sees somebody who reaches us from ip, or
 // why that is not known.
 func (s Scopes) seen(ip string) (networks []netip.Prefix, why string) {
 	at, err := netip.ParseAddr(ip)
 	at = at.Unmap()
-	hidden := err != nil || at.IsPrivate() || at.IsLoopback() || at.IsLinkLocalUnicast() || shared.Contains(at)
+	hidden := err != nil || at.IsPrivate() || at.IsLoopback() || at.IsLinkLocalUnicast() || carriers.Contains(at)
 	switch {
 	case (hidden || at.Is6()) && len(s.addresses) > 0:
 		return s.addresses, ""

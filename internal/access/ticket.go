@@ -44,7 +44,11 @@ func (b *Broker) holder(ctx context.Context, p gatehouse.Principal, event *gateh
 	if !ok {
 		return gatehouse.User{}, fmt.Errorf("%s: no directory %q: %w", p, p.Directory, gatehouse.ErrInvalidCredentials)
 	}
-	found, err := source.Identify(ctx, p.Name)
+	name := p.Name
+	if source.claims(p.Realm, false) || source.claims(p.Realm, true) {
+		name = p.Realm + `\` + name // other domains of a forest may have one, too
+	}
+	found, err := source.Identify(ctx, name)
 	switch {
 	case errors.Is(err, gatehouse.ErrUnknownPerson):
 		return gatehouse.User{}, fmt.Errorf("%s: %w", p, &nobody{err})

@@ -305,6 +305,7 @@ var configurationTemplate = template.Must(template.New("gatehouse.yaml").Funcs(t
 public_url: {{quote .PublicURL}}
 listen: {{quote .Listen}}
 admin_listen: 127.0.0.1:0
+drain_delay: 0s
 store: {{quote .Store}}
 secret_files: [{{quote .Secret}}]
 directories:

@@ -10,8 +10,11 @@ import time
 
 import ldb
 from samba.auth import system_session
+from samba.dcerpc import security
+from samba.ndr import ndr_pack, ndr_unpack
 from samba.param import LoadParm
 from samba.samdb import SamDB
+from samba.sd_utils import SDUtils
 
 conf, path, base, password, service_password = sys.argv[1:6]
 lp = LoadParm()
@@ -128,7 +131,7 @@ def clash():
 
 def groups():
     alice = person("alice", displayName="Alice Ng", mail="alice@%s" % realm, department="Über Payments",
-                   otherTelephone=["1", "2"], jpegPhoto=b"\xff\xd8\xff\x00")
+                   employeeNumber="4711", otherTelephone=["1", "2"], jpegPhoto=b"\xff\xd8\xff\x00")
     bob = person("bob")
     team = group("team", alice)
     dept = group("dept", team)
@@ -169,6 +172,16 @@ def service():
     aged(person("expiring", ou="OU=Service", secret=service_password), days=38)
 
 
+def hidden():
+    """Somebody whose tokenGroups the service account may not read, as it is with
+    administrators of many domains."""
+    dn = person("hidden", ou="OU=Elsewhere")
+    change(below("OU=Groups", "team"), ldb.FLAG_MOD_ADD, member=str(dn))
+    reader = db.search(below("OU=Service", "gatehouse"), scope=ldb.SCOPE_BASE, attrs=["objectSid"])[0]["objectSid"][0]
+    token_groups = "b7c69e6d-2cc7-11d2-854e-00a0c983f608"  # its schemaIDGUID
+    SDUtils(db).dacl_add_ace(dn, "(OD;;RP;%s;;%s)" % (token_groups, ndr_unpack(security.dom_sid, reader)))
+
+
 def fine_grained():
     """A stricter lock-out for one group, which the domain's own does not tell."""
     strict = group("strict", person("strictly"))
@@ -181,8 +194,15 @@ def fine_grained():
             "msDS-LockoutDuration": "-36000000000", "msDS-PSOAppliesTo": str(strict)})
 
 
+def trusts():
+    """What a trust leaves in the directory; there is nobody at its other end."""
+    for partner, flat, attributes, sid in (("partner.example.net", "PARTNER", "8", "S-1-5-21-1-2-3"), ("old.example.net", "OLD", "4", "S-1-5-21-4-5-6")):
+        db.add({"dn": below("CN=System", partner), "objectClass": "trustedDomain", "trustPartner": partner, "flatName": flat,
+                "trustDirection": "2", "trustType": "2", "trustAttributes": attributes, "securityIdentifier": ndr_pack(security.dom_sid(sid))})
+
+
 db.transaction_start()
-for fill in (units, policy, service, states, names, groups, odd, many, fine_grained):
+for fill in (units, policy, service, states, names, groups, odd, many, hidden, fine_grained, trusts):
     fill()
 db.transaction_commit()
 clash()

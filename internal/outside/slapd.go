@@ -2,6 +2,7 @@ package outside
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -131,6 +132,20 @@ type SlapdConfig struct {
 	// DefaultPolicy is the DN of the pwdPolicy entry for everybody. Optional.
 	DefaultPolicy string
 
+	// Indexes are the attributes that have an index for equality. Default:
+	// those that sign-in searches by.
+	Indexes string
+
+	// Access stands before the usual rules, one to each (slapd.access(5)).
+	Access []string
+
+	// Limits are further limits of ServiceDN (slapd.conf(5)), such as
+	// size.unchecked=100.
+	Limits string
+
+	// ReadableConfig lets ServiceDN read cn=config.
+	ReadableConfig bool
+
 	// CA issues the server's certificate. Default: a new one.
 	CA *Authority
 
@@ -159,10 +174,15 @@ type Slapd struct {
 	LDAPS string // ldaps://127.0.0.1:PORT
 	CA    *Authority
 
+	RootDN string // may do anything, with SlapdRootPassword
+
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	output bytes.Buffer
 }
+
+// SlapdRootPassword is that of RootDN.
+const SlapdRootPassword = "Root-Account-1"
 
 // StartSlapd starts a slapd that ends with the test. The test skips, or
 // fails, where there is none: see Program.
@@ -232,11 +252,19 @@ func slapdConf(dir string, cfg SlapdConfig) string {
 	}
 	line("security simple_bind=128")
 	line("disallow bind_anon")
+	if cfg.ReadableConfig {
+		line("database config\naccess to * by dn.exact=%q read by * none", cfg.ServiceDN)
+	}
 	line("database mdb\nmaxsize 268435456\nsuffix %q\ndirectory %s/db\ndbnosync", cfg.Suffix, dir)
-	line("index objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID eq")
+	// The overlays write as this one: without it nobody is ever locked out.
+	line("rootdn %q\nrootpw %s", "cn=root,"+cfg.Suffix, SlapdRootPassword)
+	line("index %s eq", cmp.Or(cfg.Indexes, "objectClass,uid,mail,cn,member,uniqueMember,memberUid,entryUUID"))
+	for _, rule := range cfg.Access {
+		line("access %s", rule)
+	}
 	line("access to attrs=userPassword by self =xw by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by * auth", cfg.ServiceDN)
-	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited", cfg.ServiceDN)
+	line("limits dn.exact=%q size.soft=1000 size.hard=unlimited size.pr=1000 size.prtotal=unlimited %s", cfg.ServiceDN, cfg.Limits)
 	line("overlay memberof")
 	line("overlay ppolicy\nppolicy_use_lockout")
 	if cfg.DefaultPolicy != "" {
@@ -257,7 +285,7 @@ func runSlapd(slapd, conf string, cfg SlapdConfig) (*Slapd, error) {
 	s := &Slapd{
 		LDAP:  fmt.Sprintf("ldap://127.0.0.1:%d", plain),
 		LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
-		CA:    cfg.CA, ended: make(chan struct{}),
+		CA:    cfg.CA, RootDN: "cn=root," + cfg.Suffix, ended: make(chan struct{}),
 	}
 	listeners, ports := s.LDAP+"/ "+s.LDAPS+"/", []int{plain, secure}
 	if cfg.NoTLS {

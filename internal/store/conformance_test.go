@@ -279,6 +279,35 @@ func TestOfManyWhoAskAtOnceOneIsTheFirst(t *testing.T) {
 	})
 }
 
+func TestOneOfTwentySwapsABody(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		ctx := t.Context()
+		fatal(t, one.Put(ctx, "cli", "k", "o", []byte("old"), b.clock.now().Add(time.Minute)))
+		var done atomic.Int32
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				s := []*Store{one, other}[i%2]
+				switch err := s.Swap(ctx, "cli", "k", []byte("old"), fmt.Appendf(nil, "new %d", i)); {
+				case err == nil:
+					done.Add(1)
+				case !errors.Is(err, gatehouse.ErrConflict):
+					t.Errorf("Swap: %v, want ErrConflict", err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 {
+			t.Errorf("%d swapped one body, want 1", done.Load())
+		}
+		wantKind(t, "Swap of nothing", one.Swap(ctx, "cli", "none", nil, []byte("x")), gatehouse.ErrConflict)
+		b.clock.advance(time.Minute)
+		body, _ := one.Get(ctx, "cli", "k")
+		wantKind(t, "Swap at the expiry", one.Swap(ctx, "cli", "k", body, []byte("x")), gatehouse.ErrConflict)
+	})
+}
+
 func TestTouchMovesTheExpiryAndReplaceDoesNot(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		s := b.open(t)
@@ -698,5 +727,38 @@ func TestAnEndedContextEndsTheWait(t *testing.T) {
 		wantKind(t, "Put", s.Put(ctx, "session", "k", "", nil, b.clock.now().Add(time.Hour)), context.Canceled)
 		_, err := s.Get(ctx, "session", "k")
 		wantKind(t, "Get", err, context.Canceled)
+	})
+}
+
+func TestSecretsRotateWhileTheStoreRuns(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		want, err := one.Secret(t.Context(), "name", 32)
+		fatal(t, err)
+		reads := func(step string, stores ...*Store) {
+			t.Helper()
+			for i, s := range stores {
+				if got, err := s.Secret(t.Context(), "name", 32); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: store %d reads %x, %v", step, i, got, err)
+				}
+			}
+		}
+		if err := one.SetSecrets(t.Context(), [][]byte{secretB}); err == nil || !strings.Contains(err.Error(), "secret_files") {
+			t.Errorf("secrets that open nothing: %v, want a refusal that names secret_files", err)
+		}
+		reads("after the refusal", one, other)
+		for _, step := range []struct {
+			name    string
+			secrets [][]byte
+		}{
+			{"the new one is known", [][]byte{secretA, secretB}},
+			{"the new one seals", [][]byte{secretB, secretA}},
+			{"the old one is gone", [][]byte{secretB}},
+		} {
+			for i, s := range []*Store{one, other} {
+				fatal(t, s.SetSecrets(t.Context(), step.secrets))
+				reads(fmt.Sprintf("%s to %d", step.name, i), one, other)
+			}
+		}
 	})
 }

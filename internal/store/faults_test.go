@@ -57,8 +57,9 @@ func (b *bench) reconnect(t *testing.T) *Store {
 	p, err := parseURL(b.cfg.URL)
 	fatal(t, err)
 	s := &Store{place: p, now: b.clock.now}
-	s.seal, err = newSealer([][]byte{secretA})
+	with, err := newSealer([][]byte{secretA})
 	fatal(t, err)
+	s.seal.Store(with)
 	fatal(t, s.connect())
 	t.Cleanup(func() { _ = s.Close() })
 	return s

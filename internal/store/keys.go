@@ -53,7 +53,7 @@ func (s *Store) signingKeys(ctx context.Context, from querier) ([]gatehouse.Sign
 			return err
 		}
 		k.CreatedAt = instant(created)
-		k.PrivateKey, _, err = s.seal.open(sealedKey, k.ID, sealed)
+		k.PrivateKey, _, err = s.seal.Load().open(sealedKey, k.ID, sealed)
 		keys = append(keys, k)
 		return err
 	})
@@ -93,7 +93,7 @@ func (s *Store) insertKey(ctx context.Context, tx *sql.Tx, k gatehouse.SigningKe
 	const q = `
 		insert into signing_keys (id, state, private_key, certificate, created_at)
 		values ($1, $2, $3, $4, $5)`
-	sealed := s.seal.seal(sealedKey, k.ID, k.PrivateKey)
+	sealed := s.seal.Load().seal(sealedKey, k.ID, k.PrivateKey)
 	_, err := tx.ExecContext(ctx, q, k.ID, string(k.State), sealed, k.Certificate, millis(k.CreatedAt))
 	return err
 }
@@ -114,7 +114,7 @@ func (s *Store) Secret(ctx context.Context, name string, size int) ([]byte, erro
 		value = make([]byte, size)
 		rand.Read(value)
 		const q = `insert into secrets (name, value, created_at) values ($1, $2, $3)`
-		_, err := tx.ExecContext(ctx, q, name, s.seal.seal(sealedSecret, name, value), s.nowMillis())
+		_, err := tx.ExecContext(ctx, q, name, s.seal.Load().seal(sealedSecret, name, value), s.nowMillis())
 		return err
 	})
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Store) secret(ctx context.Context, from querier, name string) ([]byte, 
 		if err := row.Scan(&sealed); err != nil {
 			return err
 		}
-		value, _, err = s.seal.open(sealedSecret, name, sealed)
+		value, _, err = s.seal.Load().open(sealedSecret, name, sealed)
 		return err
 	})
 	if err == nil && value == nil {
@@ -152,11 +152,26 @@ var sealedTables = []sealedTable{
 	{sealedSecret, `select name, value from secrets`, `update secrets set value = $1 where name = $2 and value = $3`},
 }
 
+// SetSecrets puts other secrets in the place of those that Open got, if they
+// open all that is sealed, and seals anew what another than the first had
+// sealed. Otherwise nothing changes, and the error names secret_files.
+func (s *Store) SetSecrets(ctx context.Context, secrets [][]byte) error {
+	with, err := newSealer(secrets)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := s.reseal(ctx, with); err != nil {
+		return fmt.Errorf("store %s: %w", s.place.name, err)
+	}
+	s.seal.Store(with)
+	return nil
+}
+
 // reseal makes sure that everything sealed can be opened, and seals anew what
 // another than the first secret had sealed.
-func (s *Store) reseal(ctx context.Context) error {
+func (s *Store) reseal(ctx context.Context, with *sealer) error {
 	for _, t := range sealedTables {
-		stale, err := s.stale(ctx, t)
+		stale, err := s.stale(ctx, t, with)
 		if err != nil {
 			return err
 		}
@@ -174,7 +189,7 @@ type staleRow struct {
 	sealed, was []byte
 }
 
-func (s *Store) stale(ctx context.Context, t sealedTable) ([]staleRow, error) {
+func (s *Store) stale(ctx context.Context, t sealedTable, with *sealer) ([]staleRow, error) {
 	var list []staleRow
 	err := s.each(ctx, s.write, t.read, nil, func(row scanner) error {
 		var id string
@@ -182,9 +197,9 @@ func (s *Store) stale(ctx context.Context, t sealedTable) ([]staleRow, error) {
 		if err := row.Scan(&id, &was); err != nil {
 			return err
 		}
-		plain, stale, err := s.seal.open(t.kind, id, was)
+		plain, stale, err := with.open(t.kind, id, was)
 		if stale {
-			list = append(list, staleRow{id, s.seal.seal(t.kind, id, plain), was})
+			list = append(list, staleRow{id, with.seal(t.kind, id, plain), was})
 		}
 		return err
 	})

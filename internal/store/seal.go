@@ -25,8 +25,9 @@ import (
 // putting one row's secret into another.
 //
 // To rotate: add the new file at the end everywhere; then put it first
-// everywhere; each replica that starts so seals everything anew; then drop
-// the old file.
+// everywhere; each replica that starts or reloads so seals everything anew;
+// then drop the old file. Each step may take its time: at any moment every
+// replica opens what any other has sealed.
 
 const (
 	sealVersion     = 1

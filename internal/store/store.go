@@ -17,7 +17,7 @@
 // would be worse than either.) The database's own clock is never asked,
 // except by Check.
 //
-// Every call has a deadline of five seconds, or the caller's where that is
+// Every call has a deadline of four seconds, or the caller's where that is
 // sooner. Whatever means that the database does not answer (locked, full,
 // read-only, gone) is a gatehouse.Unavailable; ErrNotFound and ErrConflict
 // are as documented; anything else is a fault of ours.
@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
@@ -44,8 +45,10 @@ const (
 )
 
 // deadline bounds every call: longer than any wait that heals by itself,
-// shorter than the patience of a person in front of a page.
-const deadline = 5 * time.Second
+// (SQLite's own is three seconds), shorter than the patience of a person in
+// front of a page, and than what a sign-in may take altogether: then the cause
+// is told, and not that time ran out.
+const deadline = 4 * time.Second
 
 // maxSkew is how far in the future another replica's clock may be. A record
 // that claims to be younger than that is not believed.
@@ -56,7 +59,7 @@ const maxSkew = 5 * time.Minute
 type Store struct {
 	place place
 	now   func() time.Time
-	seal  *sealer
+	seal  atomic.Pointer[sealer]
 
 	// SQLite has one writer at a time. Queueing for a single connection in
 	// Go is fair and ends with the context; queueing inside SQLite is a
@@ -84,9 +87,11 @@ func Open(ctx context.Context, cfg Config, secrets [][]byte, now func() time.Tim
 		now = time.Now
 	}
 	s := &Store{place: p, now: now}
-	if s.seal, err = newSealer(secrets); err != nil {
+	with, err := newSealer(secrets)
+	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	s.seal.Store(with)
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	return s.reseal(ctx)
+	return s.reseal(ctx, s.seal.Load())
 }
 
 // Close ends all connections. Calls that are under way may fail.

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,6 +123,7 @@ var signInWalks = []walk{
 		b := w.browser(t).signIn("bob").open("/login")
 		b.wantsAt("/")
 	}},
+	{"strangers who guess do not keep a browser out that is known", knownBrowser},
 	{"the session cookie is out of reach of scripts and other sites", sessionCookie},
 }
 
@@ -144,22 +146,47 @@ func sessionCookie(t *testing.T, w *world) {
 	}
 	b.signIn("bob")
 	cookies := b.cookies()
-	if len(cookies) != 1 {
-		t.Fatalf("the portal holds %d cookies, want the session's alone", len(cookies))
+	if len(cookies) != 2 {
+		t.Fatalf("the portal holds %d cookies, want the session's and the browser's mark", len(cookies))
 	}
-	c := cookies[0]
+	slices.SortFunc(cookies, func(a, b *network.Cookie) int { return strings.Compare(a.Name, b.Name) })
+	c, mark := cookies[0], cookies[1]
 	// Secure and the __Host- prefix come with https, which a demo has not.
 	if c.Name != "gatehouse" || !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" || c.Domain != "localhost" || !c.Session {
 		t.Errorf("the cookie is %+v, want HttpOnly, SameSite=Lax, this host only, until the browser closes", c)
+	}
+	if mark.Name != "gatehouse-device" || !mark.HTTPOnly || mark.SameSite != network.CookieSameSiteStrict || mark.Path != "/" || mark.Domain != "localhost" || mark.Session {
+		t.Errorf("the mark is %+v, want HttpOnly, SameSite=Strict, this host only, for long", mark)
 	}
 	if seen := eval[string](b, "document.cookie"); seen != "" {
 		t.Errorf("scripts read %q", seen)
 	}
 	b.open("/").click(".menu summary")
 	b.goes(func() { b.click(".menu button") })
-	if left := b.cookies(); len(left) != 0 {
-		t.Errorf("%d cookies are left after the sign-out", len(left))
+	if left := b.cookies(); len(left) != 1 || left[0].Name != mark.Name {
+		t.Errorf("%d cookies are left after the sign-out, want the browser's mark alone", len(left))
 	}
+}
+
+// knownBrowser signs in where the person has before, while strangers have
+// spent their guesses at the password: in a house of its own, since what they
+// have spent stays spent.
+func knownBrowser(t *testing.T, w *world) {
+	w = &world{house: startHouse(t), chromium: w.chromium}
+	b := w.browser(t).signIn("dan")
+	b.click(".menu summary")
+	b.goes(func() { b.click(".menu button") })
+	stranger := w.browser(t)
+	stranger.watch.allows(refused)
+	stranger.watch.allows("status of 429")
+	for _, guess := range []string{"one", "two", "three"} {
+		refusal(stranger, "dan", guess)
+	}
+	if got := refusal(stranger, "dan", password); !strings.Contains(got, "Too many attempts.") {
+		t.Errorf("after three guesses a stranger with the right password reads %q", got)
+	}
+	b.signIn("dan")
+	b.wantsAt("/")
 }
 
 // cookies are those that the browser would send to the portal.

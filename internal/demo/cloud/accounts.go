@@ -19,12 +19,15 @@ import (
 var (
 	accountID    = regexp.MustCompile(`^\d{12}$`)
 	roleName     = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	rolePath     = regexp.MustCompile(`^/$|^/[\x21-\x7e]{1,510}/$`)
+	rolePath     = regexp.MustCompile(`^/$|^/[\x21-\x7e]+/$`) // and of longestPath
 	providerName = regexp.MustCompile(`^[\w._-]{1,128}$`)
 
-	roleARN     = regexp.MustCompile(`^arn:([a-z-]+):iam::(\d{12}):role(/|/[\x21-\x7e]{1,510}/)([\w+=,.@-]{1,64})$`)
+	roleARN     = regexp.MustCompile(`^arn:([a-z-]+):iam::(\d{12}):role(/|/[\x21-\x7e]+/)([\w+=,.@-]{1,64})$`)
 	providerARN = regexp.MustCompile(`^arn:([a-z-]+):iam::(\d{12}):saml-provider/([\w._-]{1,128})$`)
 )
+
+// longestPath is of a role's path. Patterns that count to it are large.
+const longestPath = 512
 
 // partitions maps each known partition to the audience that its sign-in
 // endpoint is called by in SAML (not its URL).
@@ -51,7 +54,7 @@ type arn struct{ partition, account, path, name string }
 
 func parseRoleARN(s string) (arn, bool) {
 	m := roleARN.FindStringSubmatch(s)
-	if m == nil || partitions[m[1]] == "" {
+	if m == nil || partitions[m[1]] == "" || len(m[3]) > longestPath {
 		return arn{}, false
 	}
 	return arn{m[1], m[2], m[3], m[4]}, true
@@ -116,7 +119,7 @@ func checkRole(r *Role) error {
 	switch {
 	case !roleName.MatchString(r.Name):
 		return fmt.Errorf("role name %q is not one IAM accepts", r.Name)
-	case !rolePath.MatchString(r.Path):
+	case !rolePath.MatchString(r.Path) || len(r.Path) > longestPath:
 		return fmt.Errorf("path %q of role %s is not one IAM accepts", r.Path, r.Name)
 	case r.MaxSession < time.Hour || r.MaxSession > 12*time.Hour:
 		return fmt.Errorf("longest session of role %s is %v: want 1h to 12h", r.Name, r.MaxSession)

@@ -1,5 +1,11 @@
 package directory
 
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
 // searchRoot reads the root DSE, the only entry that everybody may see
 // (RFC 4512 §5.1). Like Active Directory, and unlike OpenLDAP, it gives all
 // of it to clients that do not say what they want.
@@ -27,7 +33,8 @@ func (s *Server) root() *entry {
 	if s.cfg.ActiveDirectory {
 		now := s.cfg.Now().UTC()
 		e.add("defaultNamingContext", s.cfg.Suffix)
-		e.add("rootDomainNamingContext", s.cfg.Suffix)
+		e.add("rootDomainNamingContext", cmp.Or(s.cfg.RootDomain, s.cfg.Suffix))
+		e.add("isGlobalCatalogReady", strings.ToUpper(strconv.FormatBool(s.cfg.GlobalCatalog)))
 		// MS-ADTS 3.1.1.3.4.3: AD, LDAP integrity, Windows 2003 and 2008 R2.
 		e.add("supportedCapabilities", "1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1791",
 			"1.2.840.113556.1.4.1670", "1.2.840.113556.1.4.2080")

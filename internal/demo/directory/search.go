@@ -29,6 +29,7 @@ type searchRequest struct {
 	filter     filter
 	attributes selection
 	identity   []byte // the parts that must not change between pages
+	maxValues  int    // of one attribute in one answer; 0: all
 }
 
 // search answers a search request (RFC 4511 §4.5).
@@ -41,6 +42,7 @@ func (c *conn) search(m message) (outcome, error) {
 	if !ok {
 		return outcome{code: codeProtocolError, text: "malformed paging control"}, nil
 	}
+	q.maxValues = c.s.cfg.MaxValues
 	if q.base == "" && q.scope == scopeBase {
 		return c.searchRoot(m.id, q)
 	}
@@ -110,7 +112,7 @@ func (c *conn) find(q searchRequest) (finding, outcome) {
 	if err != nil {
 		return found, outcome{code: codeInvalidDN, text: "invalid DN"}
 	}
-	if base == "" || !found.snap.exists(base) {
+	if base == "" && !c.s.cfg.GlobalCatalog || base != "" && !found.snap.exists(base) {
 		return found, outcome{code: codeNoSuchObject, matched: found.snap.nearest(base)}
 	}
 	now := c.s.cfg.Now
@@ -177,9 +179,13 @@ func entryPacket(dn string, attributes []attribute, q searchRequest) *ber.Packet
 			continue
 		}
 		one := ber.NewSequence("")
-		one.AppendChild(octetString(a.description))
+		description, window := q.window(a)
+		if len(window) == 0 && len(a.values) > 0 {
+			continue // a range beyond the last value
+		}
+		one.AppendChild(octetString(description))
 		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-		for _, v := range a.values {
+		for _, v := range window {
 			if !q.typesOnly {
 				values.AppendChild(octetString(v.raw))
 			}
@@ -200,6 +206,8 @@ type selection struct {
 type description struct {
 	base    string
 	options []string
+	from    int // the first value wanted
+	ranged  bool
 }
 
 func parseSelection(p *ber.Packet) (selection, bool) {
@@ -220,7 +228,9 @@ func parseSelection(p *ber.Packet) (selection, bool) {
 		case "1.1": // nothing, unless something else is named as well
 		default:
 			base, options := splitDescription(string(attr))
-			s.named = append(s.named, description{base, options})
+			d := description{base: base, options: options}
+			d.takeRange()
+			s.named = append(s.named, d)
 		}
 	}
 	if len(p.Children) == 0 {

@@ -48,6 +48,20 @@ type Config struct {
 	// states of both kinds work with or without it.
 	ActiveDirectory bool
 
+	// GlobalCatalog makes it a catalogue of the forest whose root is Suffix:
+	// it has a part of each entry's attributes, members of universal groups
+	// only, and may be searched from "" on. It implies ActiveDirectory.
+	GlobalCatalog bool
+
+	// RootDomain is the suffix of the forest that Suffix is a domain of, as
+	// the root DSE names it. Default: Suffix.
+	RootDomain string
+
+	// MaxValues is how many values of an attribute one answer holds; more are
+	// for the client to ask for, a range at a time. Active Directory has 1500.
+	// Zero: no limit.
+	MaxValues int
+
 	// MaxEntries is how many entries one page has at most, and a search
 	// without pages before it ends with 4 (sizeLimitExceeded). Active
 	// Directory has 1000. Zero: no limit.
@@ -131,6 +145,7 @@ func Serve(l net.Listener, cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.ActiveDirectory = cfg.ActiveDirectory || cfg.GlobalCatalog
 	s := &Server{cfg: cfg, listener: l, conns: map[net.Conn]bool{}}
 	if err := s.fill(); err != nil {
 		return nil, err
@@ -149,11 +164,19 @@ func (s *Server) fill() error {
 		return err
 	}
 	for _, e := range s.cfg.Entries {
-		if err := s.tree.put(e); err != nil {
+		if err := s.put(e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// put adds as much of e as this server has.
+func (s *Server) put(e Entry) error {
+	if s.cfg.GlobalCatalog {
+		e = partial(e)
+	}
+	return s.tree.put(e)
 }
 
 // certify prepares TLS with the configured certificate, or a new one.
@@ -190,7 +213,7 @@ func (s *Server) CA() []byte { return s.ca }
 // passwords counted against it are forgotten. Clients see it from their next
 // request on.
 func (s *Server) Put(e Entry) error {
-	if err := s.tree.put(e); err != nil {
+	if err := s.put(e); err != nil {
 		return err
 	}
 	if key, err := normalDN(e.DN); err == nil {
