@@ -127,6 +127,12 @@ type Entitlement struct {
 	Blocked        string        // not empty: why it cannot be handed out although a rule gives it, for the person
 }
 
+// Application is a service provider other than AWS that a person may sign in to.
+type Application struct {
+	Name     string // of the configuration
+	EntityID string
+}
+
 // Via says which rule gives an entitlement, and by which group.
 type Via struct {
 	Rule  int // number of the rule in access.rules, from 1

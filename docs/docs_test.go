@@ -589,3 +589,19 @@ func TestEveryRuleOfSAMLHasASectionAndATest(t *testing.T) {
 		t.Errorf("%d rules were read, want the whole table", n)
 	}
 }
+
+// A promise about a fault is worth what proves it.
+func TestEveryFaultInTheTableNamesTheTestThatProvesIt(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "operations.md"), "| Proved by |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	lines := strings.Split(table, "\n")[1:]
+	if len(lines) < 20 {
+		t.Fatalf("found %d rows; is the table where it was?", len(lines))
+	}
+	for _, line := range lines {
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if len(cells) != 3 || !slices.ContainsFunc(words(cells[2]), func(w string) bool { return strings.HasPrefix(w, "Test") }) {
+			t.Errorf("this row names no test: %s", line)
+		}
+	}
+}

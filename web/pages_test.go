@@ -214,7 +214,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	full := map[string]any{
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
-		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
+		"portal.html": portalPage{Applications: []application{{"Wiki", "/saml/launch?sp=x"}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},

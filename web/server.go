@@ -42,6 +42,9 @@ type Broker interface {
 	// Entitlements lists what the person may have now.
 	Entitlements(s gatehouse.Session) []gatehouse.Entitlement
 
+	// Applications lists the service providers that the person may open now.
+	Applications(s gatehouse.Session) []gatehouse.Application
+
 	// Grant hands out one role.
 	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
 

@@ -331,6 +331,10 @@ func TestRealApplicationsSignPeopleIn(t *testing.T) {
 			if mail := first.header.Get("X-Mail"); mail != "bob@corp.example.com" {
 				t.Errorf("the application has the mail address %q", mail)
 			}
+			tile := e.browser(t)
+			if p := tile.submit(tile.get(tile.signIn("bob").find(t, `<a class="button" href="(/saml/launch[^"]*)"`))); !tile.signedInAt(a) {
+				t.Errorf("by the portal's tile bob is not signed in: %d %s\n%s", p.status, p.url, p.text())
+			}
 			if again := e.browser(t).enter(a, "bob"); again.header.Get("X-User") != first.header.Get("X-User") {
 				t.Errorf("at the next sign-in it calls bob %q, was %q", again.header.Get("X-User"), first.header.Get("X-User"))
 			}

@@ -61,6 +61,9 @@ type IdP interface {
 	// Provider is a registered service provider whose metadata is good.
 	Provider(entityID string) (saml.Provider, bool)
 
+	// Providers lists all that are registered and good, by name.
+	Providers() []saml.Provider
+
 	// Registered says whether acs is, byte for byte, one of the provider's own:
 	// of those that a program takes an answer to, or a browser.
 	Registered(entityID, acs string, ecp bool) bool

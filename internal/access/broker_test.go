@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -172,6 +173,10 @@ func (w *world) NameID(person, sp string) string { return "_" + person + "@" + s
 
 func (w *world) Provider(entityID string) (saml.Provider, bool) {
 	return saml.Provider{EntityID: entityID, Name: "Wiki", ACS: "https://wiki/acs", Sign: saml.SignBoth}, entityID == "wiki"
+}
+
+func (w *world) Providers() []saml.Provider {
+	return []saml.Provider{{EntityID: "urn:amazon:webservices", Name: "AWS", AWS: true}, {EntityID: "blog", Name: "Blog"}, {EntityID: "wiki", Name: "Wiki"}}
 }
 
 func (w *world) Registered(entityID, acs string, _ bool) bool {
@@ -453,6 +458,18 @@ func TestGrant(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestApplicationsAreThoseThatARuleAdmitsTo(t *testing.T) {
+	w, b := newWorld(t)
+	if got, want := b.Applications(w.session()), []gatehouse.Application{{Name: "Wiki", EntityID: "wiki"}}; !slices.Equal(got, want) {
+		t.Errorf("applications %v, want %v", got, want)
+	}
+	s := w.session()
+	s.User.Groups = nil
+	if got := b.Applications(s); len(got) > 0 {
+		t.Errorf("somebody in no group may open %v", got)
+	}
 }
 
 func TestGrantToServiceProvider(t *testing.T) {
