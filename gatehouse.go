@@ -63,10 +63,14 @@ type Account struct {
 	Name        string
 	Environment string // a word of the operator's: prod, staging, dev, shared
 	Owner       string
+	Colour      string // one of Colours; empty: its environment's
 	Provider    string // name of the IAM SAML provider in this account
 	Region      string // region whose STS endpoint serves it, and where its console opens
 	Partition   string // aws, aws-us-gov, aws-cn
 }
+
+// Colours are the names that an account's colour may have.
+var Colours = []string{"red", "orange", "amber", "olive", "green", "teal", "cyan", "blue", "indigo", "violet", "pink", "gray"}
 
 // ProviderARN is the ARN of the account's IAM SAML provider.
 func (a Account) ProviderARN() string {
@@ -123,6 +127,7 @@ type Entitlement struct {
 	Tags           []Tag         // session tags, resolved for this person, sorted by key
 	TransitiveTags []string      // keys among Tags that survive role chaining
 	SourceIdentity string        // empty: not sent
+	Confirm        bool          // pages ask for one click more before they hand it out
 	Until          time.Time     // zero: as long as the groups last
 	Blocked        string        // not empty: why it cannot be handed out although a rule gives it, for the person
 }
@@ -192,6 +197,7 @@ type Ask struct {
 	Duration    time.Duration // zero: the longest that rule and role allow
 	Region      string        // region for console and exports; empty: the account's
 	Destination string        // console page to open; empty: its home
+	Scope       string        // name of the limits that the hand-out gets beside the role's own; empty: none
 	Reason      string        // the person's own words, for the record
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
@@ -224,6 +230,13 @@ type Credentials struct {
 	RequestID       string        // AWS's reference of the call
 }
 
+// SessionPolicy limits a session further than its role does: it may do what
+// both allow (IAM User Guide, "Session policies"). Empty: no limit.
+type SessionPolicy struct {
+	Document string   // inline, JSON
+	ARNs     []string // of managed policies
+}
+
 // Event is one entry of the audit record. Fields that do not apply are empty.
 type Event struct {
 	ID        string    `json:"id"`
@@ -247,6 +260,7 @@ type Event struct {
 	Role           string        `json:"role,omitempty"`     // ARN
 	Provider       string        `json:"provider,omitempty"` // entity ID of a service provider
 	Form           Form          `json:"form,omitempty"`
+	Scope          string        `json:"scope,omitempty"`    // name of the limits that it has beside the role's own
 	Duration       time.Duration `json:"duration,omitempty"` // nanoseconds
 	Expires        time.Time     `json:"expires,omitzero"`
 	Rules          []int         `json:"rules,omitempty"`  // numbers of the access.rules that gave the role, from 1

@@ -146,7 +146,7 @@ secret_files: [secret.key]
 directories: [{name: corp, urls: [ldaps://dc1.corp.example.com], base_dn: "dc=corp"}]
 saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml}]}
 aws: {region: eu-west-1, accounts: {"111122223333": {}}}
-access: {rules: [{groups: ["cn=a,dc=corp"], roles: ["arn:aws:iam::111122223333:role/A"]}]}
+access: {rules: [{groups: ["cn=a,dc=corp"], roles: ["arn:aws:iam::111122223333:role/A"]}], scopes: [{name: a, policy: '{"Statement": {"Effect": "Deny"}}'}]}
 `
 
 func inCode(t *testing.T) map[string]key {

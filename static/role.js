@@ -1,6 +1,7 @@
 // The role page: one click asks for credentials once and shows them in every
 // form, secrets masked until Show. They live in this page's memory and are
 // dropped when they expire. Without this module each form has its own button.
+// What the server says is shown as text, never as markup.
 
 const form = document.querySelector("form[data-role]");
 const part = (name) => form.querySelector(`[data-${name}]`);
@@ -12,15 +13,23 @@ let given = null; // the last hand-out
 let secrets = []; // what to mask in it
 let clock = 0;
 let asking = false;
+let address = ""; // the console's, once it was asked for
 
 part("plain").remove();
-part("scripted").hidden = false;
+part("scripted").hidden = part("get").hidden = false;
 part("get").addEventListener("click", get);
+part("park").addEventListener("click", park);
+part("copy-line").addEventListener("click", () => toClipboard(part("line"), part("copy-line")));
+part("link").addEventListener("click", makeAddress);
+share();
+once();
 part("copy").addEventListener("click", copy);
 part("show").addEventListener("click", () => reveal(part("show").getAttribute("aria-pressed") !== "true"));
 part("download").addEventListener("click", download);
 form.querySelector(".fields").addEventListener("input", () => {
   part("changed").hidden = !given;
+  forgetLine();
+  share();
 });
 form.addEventListener("keydown", (e) => {
   // Enter in a field means credentials, not the first button of the form.
@@ -40,21 +49,131 @@ function usualTab() {
   return tabs.find((t) => t.dataset.form === (windows ? "powershell" : "bash"));
 }
 
-async function get() {
-  if (asking || !form.reportValidity()) return;
-  busy(true);
+// ask sends the form for one thing, as one click.
+async function ask(as, more = {}) {
+  const body = new URLSearchParams(new FormData(form));
+  body.set("as", as);
+  body.set("once", click());
+  for (const [name, value] of Object.entries(more)) body.set(name, value);
   part("problem").hidden = true;
   try {
-    const body = new URLSearchParams(new FormData(form));
-    body.set("as", current().dataset.form);
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     const told = await answer.json();
-    if (answer.ok) take(told);
-    else explain(told);
+    if (answer.ok) return told;
+    explain(told);
   } catch {
     explain({ title: "No answer.", text: "The portal could not be reached.", next: "Check your connection and try again." });
   }
+  return null;
+}
+
+async function get() {
+  if (asking || !form.reportValidity()) return;
+  busy(true);
+  const told = await ask(current().dataset.form);
+  if (told) take(told);
   busy(false);
+}
+
+// click names one click, by which the server knows the same one again.
+function click() {
+  return "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+// once lets a form that leaves in a new tab be sent one time per click.
+function once() {
+  let last = -Infinity;
+  form.addEventListener("submit", (e) => {
+    const now = performance.now();
+    if (now - last < 1000) {
+      e.preventDefault();
+      return;
+    }
+    last = now;
+    form.elements.once.value = click();
+  });
+}
+
+// park asks for a line that fetches the credentials in the form that is shown.
+let lineClock = 0;
+async function park() {
+  if (asking || !form.reportValidity()) return;
+  asking = true;
+  const told = await ask("pickup", { line: current().dataset.form });
+  asking = false;
+  if (!told) return;
+  part("line").textContent = told.line;
+  part("copy-line").hidden = false;
+  part("copy-line").classList.add("main");
+  part("copy-line").textContent = "Copy";
+  part("park").textContent = "Make another line";
+  const until = Math.min(Date.parse(told.until), Date.now() + 60e3);
+  clearInterval(lineClock);
+  const tick = () => {
+    const left = Math.round((until - Date.now()) / 1000);
+    if (left <= 0) forgetLine("The line is over. Make another one.");
+    else if (left === 60 || left % 10 === 0 || !part("line-left").textContent) part("line-left").textContent = `It works once, for ${left} seconds more.`;
+  };
+  part("line-left").textContent = "";
+  tick();
+  lineClock = setInterval(tick, 1000);
+}
+
+function forgetLine(why = "") {
+  if (part("copy-line").hidden) return;
+  clearInterval(lineClock);
+  part("line").textContent = "Nothing secret is in the line. Your terminal fetches the keys itself, from where you are now.";
+  part("copy-line").hidden = true;
+  part("park").textContent = "Make a line";
+  part("line-left").textContent = why;
+}
+
+// makeAddress shows that there is an address, and copies it.
+async function makeAddress(e) {
+  e.preventDefault();
+  if (address) {
+    toClipboard({ textContent: address }, part("link"));
+    return;
+  }
+  if (asking || !form.reportValidity()) return;
+  asking = true;
+  const told = await ask("link");
+  asking = false;
+  if (!told) return;
+  address = told.url;
+  part("address").textContent = address.slice(0, 40) + "••••••••";
+  part("address").hidden = false;
+  part("link").textContent = "Copy";
+  setTimeout(() => {
+    address = "";
+    part("address").hidden = true;
+    part("link").textContent = "Make a sign-in address";
+  }, 14 * 60e3);
+}
+
+// share keeps the link to this page as the fields are.
+function share() {
+  const code = part("share");
+  const link = new URL(code.dataset.share);
+  for (const name of ["destination", "scope"]) {
+    const value = form.elements[name].value.trim();
+    if (value) link.searchParams.set(name, value);
+  }
+  code.textContent = link.href;
+  const button = part("copy-share");
+  button.hidden = !navigator.clipboard;
+  button.textContent = "Copy";
+  button.onclick = () => toClipboard(code, button);
+}
+
+async function toClipboard(node, button) {
+  try {
+    await navigator.clipboard.writeText(node.textContent);
+    button.textContent = "Copied";
+  } catch {
+    if (node instanceof Node) getSelection().selectAllChildren(node);
+    button.textContent = "Press Ctrl+C";
+  }
 }
 
 // busy says so on the button. It is not disabled in the HTML sense: the focus
@@ -63,7 +182,7 @@ function busy(on) {
   asking = on;
   part("get").setAttribute("aria-disabled", String(on));
   part("get").classList.toggle("main", !given);
-  part("get").textContent = on ? "Asking AWS…" : given ? "Get new credentials" : "Get credentials";
+  part("get").textContent = on ? "Asking AWS…" : given ? "Renew" : "Get credentials";
 }
 
 function take(told) {
@@ -73,13 +192,15 @@ function take(told) {
   part("changed").hidden = true;
   part("lowered").textContent = told.lowered ?? "";
   part("lowered").hidden = !told.lowered;
+  part("limits").textContent = told.scope ? `These are limited: ${told.scope}. They may do what both this scope and the role allow.` : "";
+  part("limits").hidden = !told.scope;
   for (const t of form.querySelectorAll("time[data-at]")) {
     const at = new Date(told.expires);
     t.dateTime = told.expires;
     t.title = at.toISOString().slice(0, 16).replace("T", " ") + " UTC";
     t.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   }
-  part("result").hidden = part("expiry").hidden = false;
+  part("result").hidden = part("expiry").hidden = part("care").hidden = false;
   reveal(false);
   clearInterval(clock);
   clock = setInterval(tick, 1000);
@@ -99,7 +220,7 @@ function tick() {
   given = null;
   secrets = [];
   part("text").textContent = "";
-  part("result").hidden = true;
+  part("result").hidden = part("care").hidden = true;
   busy(false);
   explain({ title: "These credentials have expired.", text: "Get new ones to go on." });
 }
@@ -149,6 +270,9 @@ function select(tab) {
   }
   form.querySelector("#sheet").setAttribute("aria-labelledby", tab.id);
   form.querySelector("#sheet [data-heading]").textContent = tab.dataset.heading;
+  const line = form.querySelector("[data-pickup]");
+  line.hidden = !line.dataset.pickup.split(" ").includes(tab.dataset.form);
+  forgetLine();
   try {
     localStorage.setItem(rememberedTab, tab.dataset.form);
   } catch {} // storage may be switched off

@@ -5,6 +5,8 @@
 package static
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -30,6 +32,7 @@ type asset struct {
 	name string // with its hash
 	kind string
 	body []byte
+	gzip []byte // body, compressed
 }
 
 var byName, byHashed = load()
@@ -48,10 +51,18 @@ func load() (byName, byHashed map[string]asset) {
 		}
 		ext := path.Ext(e.Name())
 		sum := sha256.Sum256(body)
-		a := asset{strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext, types[ext], body}
+		a := asset{strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext, types[ext], body, compressed(body)}
 		byName[e.Name()], byHashed[a.name] = a, a
 	}
 	return byName, byHashed
+}
+
+func compressed(body []byte) []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is good
+	_, _ = w.Write(body)                                  // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
 }
 
 // Path is where the file called name is served: /static/name.HASH.ext. It
@@ -62,6 +73,17 @@ func Path(name string) string {
 		panic("static: no file " + name)
 	}
 	return "/static/" + a.name
+}
+
+// takesGzip is deliberately simple: browsers say gzip plainly, and whoever
+// says anything else about it gets the file as it is.
+func takesGzip(accepted []string) bool {
+	for _, coding := range strings.Split(strings.Join(accepted, ","), ",") {
+		if strings.TrimSpace(coding) == "gzip" {
+			return true
+		}
+	}
+	return false
 }
 
 // Handler serves /static/{name}, and leaves what is not there to missing.
@@ -75,9 +97,15 @@ func Handler(missing http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Content-Type", a.kind)
-		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+		h.Add("Vary", "Accept-Encoding")
+		body := a.body
+		if takesGzip(r.Header.Values("Accept-Encoding")) {
+			h.Set("Content-Encoding", "gzip")
+			body = a.gzip
+		}
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 		if r.Method != http.MethodHead {
-			_, _ = w.Write(a.body) // the client went away: nobody to tell
+			_, _ = w.Write(body) // the client went away: nobody to tell
 		}
 	})
 }

@@ -51,3 +51,12 @@ func (s Set) Execute(w io.Writer, name string, data any) error {
 	}
 	return page.ExecuteTemplate(w, "layout.html", data)
 }
+
+// Part writes what the page called name defines as part.
+func (s Set) Part(w io.Writer, name, part string, data any) error {
+	page, ok := s[name]
+	if !ok {
+		return fmt.Errorf("templates: no page %s", name)
+	}
+	return page.ExecuteTemplate(w, part, data)
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/export"
 )
 
 // Config says where the pages are and how long a sign-in lasts. Its keys are
@@ -115,6 +116,14 @@ type Portal struct {
 	// Notice is a line on the sign-in page and the portal. Default: none.
 	Notice string `yaml:"notice"`
 
+	// LogoFile is a picture in place of the mark: SVG or PNG, at most 32 KB,
+	// best as wide as high. Default: none.
+	LogoFile string `yaml:"logo_file"`
+
+	// Profile is how profiles are named unless somebody names one: {account},
+	// {role}, {environment} and {number} stand for the role's own, in small
+	// letters. Default: "{account}-{role}".
+	Profile string `yaml:"profile"`
 	// PasswordNotice is how long before a password expires the portal says so,
 	// where the directory tells. Default: 336h, two weeks.
 	PasswordNotice time.Duration `yaml:"password_notice"`
@@ -132,6 +141,7 @@ func (c *Config) SetDefaults() {
 	c.Session.Max = cmp.Or(c.Session.Max, 12*time.Hour)
 	c.Session.CLI = cmp.Or(c.Session.CLI, 12*time.Hour)
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
+	c.Portal.Profile = cmp.Or(c.Portal.Profile, "{account}-{role}")
 	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
 	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
 }
@@ -155,6 +165,8 @@ func (c Config) Validate() []gatehouse.Fault {
 			add("trusted_proxies["+strconv.Itoa(i)+"]", "want an address or a network such as 10.0.0.0/8, not "+strconv.Quote(p))
 		}
 	}
+	add("portal.logo_file", faultInLogo(c.Portal.LogoFile))
+	add("portal.profile", faultInProfile(c.Portal.Profile))
 	if d := c.DrainDelay; d != nil && (*d < 0 || *d > longestDelay) {
 		add("drain_delay", "want between 0s and "+longestDelay.String())
 	}
@@ -191,6 +203,20 @@ func faultInPublicURL(raw string) string {
 		return "want https: browsers drop secure cookies on plain http except on localhost and 127.0.0.1"
 	}
 	return "want https://, not " + strconv.Quote(u.Scheme)
+}
+
+// faultInProfile wants a template that gives each role a name of its own.
+func faultInProfile(template string) string {
+	plain := strings.NewReplacer("{account}", "a", "{role}", "r", "{number}", "1", "{environment}", "e").Replace(template)
+	switch {
+	case template == "":
+		return "" // its default is good
+	case export.ProfileName(plain) != nil:
+		return "want letters, digits and . _ @ + = , - around {account}, {number}, {role} and {environment}"
+	case !strings.Contains(template, "{role}") || !strings.Contains(template, "{account}") && !strings.Contains(template, "{number}"):
+		return "must hold {role} and one of {account} and {number}, or two roles would have one name"
+	}
+	return ""
 }
 
 func faultInAddress(addr string) string {

@@ -80,7 +80,6 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		{"GET", "/static/nothing.css", 404, ""},
 		{"GET", "/static/../static.go", 404, ""},
 		{"GET", "/roles/111122223333", 404, ""},
-		{"GET", "/go/1/ReadOnly", 404, ""},
 		{"DELETE", "/", 405, "GET, HEAD"},
 		{"POST", "/", 405, "GET, HEAD"},
 		{"PUT", "/login", 405, "GET, HEAD, POST"},

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -115,23 +117,91 @@ func (f *fakeRecords) ForgetOwner(_ context.Context, _, owner string) (int, erro
 	})
 }
 
-func (f *fakeRecords) ForgetID(_ context.Context, _, owner, id string) error {
+func (f *fakeRecords) Take(ctx context.Context, kind, key string) ([]byte, error) {
+	body, err := f.Get(ctx, kind, key)
+	if err != nil {
+		return nil, err
+	}
+	return body, f.Forget(ctx, kind, key)
+}
+
+func (f *fakeRecords) Once(ctx context.Context, key string, until time.Time) (bool, error) {
+	_, err := f.Get(ctx, onceKind, key)
+	if !errors.Is(err, gatehouse.ErrNotFound) {
+		return false, err
+	}
+	return true, f.Put(ctx, onceKind, key, "", nil, until)
+}
+
+func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) (list []gatehouse.Record, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k, r := range f.rows {
+		if id, ok := strings.CutPrefix(k, kind+" "); ok && r.owner == owner && r.expires.After(f.now()) {
+			list = append(list, gatehouse.Record{ID: id, Body: r.body, Expires: r.expires})
+		}
+	}
+	slices.SortFunc(list, func(a, b gatehouse.Record) int { return strings.Compare(a.ID, b.ID) })
+	return list, f.err
+}
+
+func (f *fakeRecords) ForgetID(_ context.Context, kind, owner, id string) error {
 	return f.write(func() error {
-		if r, ok := f.rows[id]; !ok || r.owner != owner {
+		r, ok := f.rows[kind+" "+id]
+		if !ok || r.owner != owner {
 			return gatehouse.ErrNotFound
 		}
-		delete(f.rows, id)
+		delete(f.rows, kind+" "+id)
 		return nil
 	})
 }
 
-func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) ([]gatehouse.Record, error) {
+// fakePeople keeps preferences in memory.
+type fakePeople struct {
+	mu   sync.Mutex
+	rows map[string]map[string][]byte
+	err  error  // when set, nothing answers
+	race func() // when set, happens once between reading and writing
+}
+
+func (f *fakePeople) Preferences(_ context.Context, person string) (map[string][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []gatehouse.Record
-	for key, r := range f.rows {
-		if strings.HasPrefix(key, kind+" ") && r.owner == owner {
-			list = append(list, gatehouse.Record{ID: key, Body: r.body, Expires: r.expires})
+	return maps.Clone(f.rows[person]), f.err
+}
+
+func (f *fakePeople) SwapPreference(_ context.Context, person, key string, old, body []byte) error {
+	if race := f.race; race != nil {
+		f.race = nil
+		race()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
+	}
+	if !bytes.Equal(f.rows[person][key], old) {
+		return gatehouse.ErrConflict
+	}
+	if f.rows[person] == nil {
+		f.rows[person] = map[string][]byte{}
+	}
+	f.rows[person][key] = body
+	return nil
+}
+
+// fakeEvents is a record that is read only.
+type fakeEvents struct {
+	all   []gatehouse.Event
+	asked []gatehouse.EventQuery
+	err   error
+}
+
+func (f *fakeEvents) Events(_ context.Context, q gatehouse.EventQuery) (list []gatehouse.Event, err error) {
+	f.asked = append(f.asked, q)
+	for _, e := range f.all {
+		if e.Person == q.Person && (q.Kind == "" || e.Kind == q.Kind) && (q.Until.IsZero() || e.Time.Before(q.Until)) {
+			list = append(list, e)
 		}
 	}
 	return list, f.err
@@ -147,7 +217,10 @@ type fakeBroker struct {
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
-	lower                                       time.Duration // what the role allows; zero: what was asked
+	lower                                       time.Duration    // what the role allows; zero: what was asked
+	known                                       time.Duration    // what the role is known to allow
+	refuse                                      map[string]error // by role
+	explanation                                 access.Explanation
 	post                                        *access.Post
 	consoleURL                                  gatehouse.Secret // empty: one of AWS
 
@@ -155,6 +228,7 @@ type fakeBroker struct {
 	changes  []access.PasswordChange
 	asks     []gatehouse.Ask
 	signOuts int
+	ended    []string // sessions whose end was recorded
 	panics   bool
 }
 
@@ -174,7 +248,7 @@ func (f *fakeBroker) SignIn(_ context.Context, a access.Attempt) (gatehouse.Sess
 	if p := a.Proof.(access.Password); p.Username != "alice" || p.Password != "correct horse" {
 		return gatehouse.Session{}, fmt.Errorf("bind: %w", gatehouse.ErrInvalidCredentials)
 	}
-	return gatehouse.Session{ID: "s-1", User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
+	return gatehouse.Session{ID: fmt.Sprint("s-", len(f.attempts)), User: f.user, Methods: []string{"password"}, ProvedAt: f.now(), Door: a.Door, IP: a.IP}, nil
 }
 
 func (f *fakeBroker) ChangePassword(_ context.Context, c access.PasswordChange) (string, error) {
@@ -210,6 +284,9 @@ func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.A
 	if f.grantErr != nil {
 		return access.Grant{}, f.grantErr
 	}
+	if err := f.refuse[a.Role]; err != nil {
+		return access.Grant{}, err
+	}
 	e, ok := find(f.entitlements, a.Account, a.Role)
 	if !ok {
 		return access.Grant{}, gatehouse.ErrNotEntitled
@@ -239,9 +316,31 @@ func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.A
 	return g, nil
 }
 
-func (f *fakeBroker) SignOut(context.Context, gatehouse.Session) error {
+func (f *fakeBroker) Scopes(string) []access.Offer {
+	return []access.Offer{{Name: "read-only", Title: "Read-only"}, {Name: "my-address", Title: "Only from my address", Why: "Your address here is a private one."}}
+}
+
+func (f *fakeBroker) Longest(_ context.Context, e gatehouse.Entitlement) (time.Duration, bool) {
+	if f.known > 0 && f.known < e.MaxSession {
+		return f.known, true
+	}
+	return e.MaxSession, false
+}
+
+func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.Explanation {
+	x := f.explanation
+	for _, e := range f.entitlements {
+		if e.Role.Account == account && (role == "" || e.Role.Name == role) {
+			x.Has = append(x.Has, e)
+		}
+	}
+	return x
+}
+
+func (f *fakeBroker) SignOut(_ context.Context, s gatehouse.Session) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.ended = append(f.ended, s.ID)
 	f.signOuts++
 	return f.signOutErr
 }
@@ -262,6 +361,8 @@ type house struct {
 	server  *Server
 	broker  *fakeBroker
 	records *fakeRecords
+	people  *fakePeople
+	events  *fakeEvents
 	logs    *lockedBuffer
 	clock   time.Time
 }
@@ -297,7 +398,8 @@ func newHouse(t testing.TB, change ...func(*Config, *Deps)) *house {
 		entitlement("444455556666", "Sandbox", "dev", "", "PowerUser"),
 	}
 	cfg := Config{PublicURL: publicURL, DrainDelay: new(time.Duration)}
-	deps := Deps{Broker: h.broker, Records: h.records, Now: now,
+	h.people, h.events = &fakePeople{rows: map[string]map[string][]byte{}}, new(fakeEvents)
+	deps := Deps{Broker: h.broker, Records: h.records, People: h.people, Events: h.events, Now: now,
 		Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&cfg, &deps)

@@ -250,7 +250,7 @@ func TestProfileNames(t *testing.T) {
 		{"p", "+=,.@-", "p"},
 	}
 	for _, tt := range tests {
-		if got := profileFor(entitlement("111122223333", tt.account, "", "", tt.role)); got != tt.want {
+		if got := newHouse(t).server.profileFor(entitlement("111122223333", tt.account, "", "", tt.role)); got != tt.want {
 			t.Errorf("profileFor(%q, %q) = %q, want %q", tt.account, tt.role, got, tt.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gatehouse"
@@ -35,22 +36,31 @@ func localPath(raw string) string {
 // deceives reports characters that browsers treat otherwise than url.Parse.
 func deceives(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' || r == 0xfffd }
 
+// pages of one person's own that a sign-in may lead back to, and those that
+// say which role is meant.
+var returnablePages = []string{"/", "/go", "/several", "/me/history", "/me/sessions", "/saml/continue", "/device", "/authorize", "/v1/authorize"}
+
 // returnable is the list: the portal, a role's page, a shared link, and what
 // waits for a sign-in: a SAML request, a program.
 func returnable(path string) bool {
-	switch path {
-	case "/", "/saml/continue", "/device", "/authorize", "/v1/authorize", "/me/sessions":
+	if slices.Contains(returnablePages, path) {
 		return true
 	}
 	part := strings.Split(path, "/")[1:]
 	switch {
-	case len(part) == 3 && (part[0] == "roles" || part[0] == "go"):
+	case len(part) == 3 && (part[0] == "roles" || part[0] == "why"):
 		return gatehouse.AccountID.MatchString(part[1]) && gatehouse.RoleName.MatchString(part[2])
+	case part[0] == "go" && len(part) <= 3:
+		return accountWord.MatchString(part[1]) && (len(part) == 2 || gatehouse.RoleName.MatchString(part[2]))
 	case len(part) == 3 && part[0] == "saml" && part[1] == "continue":
 		return handle.MatchString(part[2])
 	}
 	return false
 }
+
+// accountWord is an account in a link: its number, or its name as linkPath
+// writes it.
+var accountWord = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 
 // loginPath is the sign-in page that leads back to next.
 func loginPath(next string) string {
@@ -66,19 +76,18 @@ func rolePath(account, role string) string {
 	return "/roles/" + account + "/" + url.PathEscape(role)
 }
 
-// link answers a link that somebody shared: it only leads to the role's
-// page, since GET grants nothing.
-func (s *Server) link(w http.ResponseWriter, r *http.Request) error {
-	account, role := r.PathValue("account"), r.PathValue("role")
-	to := localPath(rolePath(account, role))
-	if to == "" {
-		return gatehouse.ErrNotFound
+// linkPath is the link that people share. It names the account as they do,
+// where its name has a form in ASCII.
+func linkPath(e gatehouse.Entitlement) string {
+	return "/go/" + accountSlug(e.Account) + "/" + url.PathEscape(e.Role.Name)
+}
+
+func accountSlug(a gatehouse.Account) string {
+	slug := strings.Trim(unfit.ReplaceAllString(strings.ToLower(a.Name), "-"), "-")
+	if !accountWord.MatchString(slug) || strings.ContainsFunc(a.Name, func(r rune) bool { return r > 0x7f }) {
+		return a.ID
 	}
-	if q := kept(r.URL.Query(), "destination", "region", "duration"); q != "" {
-		to += "?" + q
-	}
-	redirect(w, to)
-	return nil
+	return slug
 }
 
 // kept writes the named values of q that are there.

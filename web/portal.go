@@ -1,7 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,7 +16,8 @@ import (
 	"gatehouse"
 )
 
-// portalPage lists what somebody may have.
+// portalPage lists what somebody may have. What makes it long stands apart:
+// the sections, which listHere and shelvesHere hold the places of.
 type portalPage struct {
 	frame
 	Name     string
@@ -23,7 +29,11 @@ type portalPage struct {
 	Username string
 	Groups   string // "You are in 4 groups, none of which gives a role."
 	Found    bool   // something matches the search
-	Sections []section
+	Alive    string // "2 hand-outs are still good."
+	Next     *moment
+	Once     string // names one click: see twice.go
+
+	ShelvesHere, ListHere string
 
 	Applications []application
 }
@@ -31,16 +41,18 @@ type portalPage struct {
 // application is a service provider that the person may open.
 type application struct{ Name, Path string }
 
-// section is the accounts of one environment.
+// section is the accounts of one environment, or of a shelf.
 type section struct {
 	Title    string
+	Shelf    string // not empty: it repeats what is further down
 	Accounts []account
 }
 
 // account is one row.
 type account struct {
 	accountView
-	Roles []role
+	Starred bool
+	Roles   []role
 }
 
 // accountView is an account as pages show it.
@@ -54,11 +66,13 @@ type accountView struct {
 type role struct {
 	Name    string
 	Path    string // of its page; a POST there hands it out
-	Open    string // what the first button does, for those who only hear it
-	Keys    string // what the second does
 	Primary bool   // the one to take first
 	Blocked bool   // a rule gives it, but it cannot be handed out; its page says why
 }
+
+// Where the sections go in the page. Nobody can write these into a name: they
+// are made anew by each process.
+var shelvesHere, listHere = "shelves" + rand.Text(), "list" + rand.Text()
 
 // portal shows everything that the person may have, or what of it matches
 // the search box.
@@ -68,7 +82,9 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return err
 	}
 	who := v.Session
-	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username}
+	held, likes := s.held(who), s.taste(r, who)
+	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username, Once: newClick(),
+		ShelvesHere: shelvesHere, ListHere: listHere, Found: true}
 	p.Query = r.URL.Query().Get("q")
 	p.Name = firstName(who.User)
 	p.Until = momentOf(s.sessions.end(v))
@@ -77,15 +93,141 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		p.Stale = &at
 	}
 	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), s.cfg.Portal.PasswordNotice)
-	all := s.deps.Broker.Entitlements(who)
-	p.None = len(all) == 0
+	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
-	rows := rowsOf(all)
-	p.Counts = count(len(rows), "account") + ", " + count(len(all), "role") + "."
-	p.Sections = sectionsOf(matching(rows, p.Query))
-	p.Found = len(p.Sections) > 0
+	p.Counts = held.counts
 	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
-	return s.render(w, http.StatusOK, "portal.html", p)
+	p.Alive, p.Next = alive(likes, s.now())
+	if p.Query != "" || p.None {
+		return s.showFound(w, held, likes, p)
+	}
+	return s.showAll(w, r, held, likes, p)
+}
+
+// showAll answers with the whole list, most of which is kept from before.
+func (s *Server) showAll(w http.ResponseWriter, r *http.Request, held held, likes taste, p portalPage) error {
+	var frame bytes.Buffer
+	if err := s.pages.Execute(&frame, "portal.html", p); err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	shelf, err := s.keptSections(keyOf([]byte("shelves"), held.digest[:], likes.raw), func() []section {
+		return shelves(likes.star(held.rows), likes)
+	})
+	if err != nil {
+		return err
+	}
+	stars, _ := json.Marshal(likes.favourites) // strings only: cannot fail
+	whole, err := s.keptSections(keyOf([]byte("list"), held.digest[:], stars), func() []section {
+		return sectionsOf(likes.star(held.rows))
+	})
+	if err != nil {
+		return err
+	}
+	before, rest, _ := bytes.Cut(frame.Bytes(), []byte(shelvesHere))
+	between, after, _ := bytes.Cut(rest, []byte(listHere))
+	writePieces(w, r, []piece{{fresh: before}, {made: shelf}, {fresh: between}, {made: whole}, {fresh: after}})
+	return nil
+}
+
+// keptSections is some sections as kept under key, made when they are not.
+func (s *Server) keptSections(key [sha256.Size]byte, sections func() []section) (*portion, error) {
+	if k, ok := s.kitchen.get(key).(*portion); ok {
+		return k, nil
+	}
+	var b bytes.Buffer
+	if err := s.pages.Part(&b, "portal.html", "sections", sections()); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
+	}
+	k := keep(b.Bytes())
+	s.kitchen.put(key, k.cost(), k)
+	return k, nil
+}
+
+// showFound answers with what matches a search, for who has no script. It is
+// never compressed: what somebody typed, or a link made them type, does not
+// share a stream with what only they may know (RFC 7457 §2.6 has the attack).
+func (s *Server) showFound(w http.ResponseWriter, held held, likes taste, p portalPage) error {
+	sections := sectionsOf(matching(likes.star(held.rows), p.Query))
+	p.Found, p.ShelvesHere = len(sections) > 0, ""
+	var frame, list bytes.Buffer
+	if err := s.pages.Execute(&frame, "portal.html", p); err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	if err := s.pages.Part(&list, "portal.html", "sections", sections); err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	before, after, _ := bytes.Cut(frame.Bytes(), []byte(listHere))
+	write(w, http.StatusOK, htmlType, slices.Concat(before, list.Bytes(), after))
+	return nil
+}
+
+// held is what somebody may have, arranged.
+type held struct {
+	all    []gatehouse.Entitlement
+	rows   []account
+	counts string
+	digest [sha256.Size]byte // the same for the same rows
+}
+
+// heldFor bounds how long an arrangement is shown again: what a hand-out
+// rests on is settled by the Broker when it is asked for.
+const heldFor = time.Minute
+
+type heldUntil struct {
+	held
+	readAt, until time.Time
+}
+
+// held arranges what somebody may have, once for what the directory said of them.
+func (s *Server) held(who gatehouse.Session) held {
+	key := keyOf([]byte("held"), []byte(who.User.Key()))
+	if h, ok := s.kitchen.get(key).(heldUntil); ok && h.readAt.Equal(who.User.ReadAt) && s.now().Before(h.until) {
+		return h.held
+	}
+	h := heldUntil{readAt: who.User.ReadAt, until: s.now().Add(heldFor)}
+	h.all = s.deps.Broker.Entitlements(who)
+	h.rows = rowsOf(h.all)
+	h.counts = count(len(h.rows), "account") + ", " + count(len(h.all), "role") + "."
+	for _, e := range h.all {
+		if !e.Until.IsZero() && e.Until.Before(h.until) {
+			h.until = e.Until
+		}
+	}
+	said, _ := json.Marshal(h.rows) // texts only: cannot fail
+	h.digest = sha256.Sum256(said)
+	s.kitchen.put(key, 1024*len(h.all), h)
+	return h.held
+}
+
+// star marks the rows that are favourites, in a copy of them.
+func (t taste) star(rows []account) []account {
+	if len(t.favourites) == 0 {
+		return rows
+	}
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].Starred = slices.Contains(t.favourites, rows[i].ID)
+	}
+	return rows
+}
+
+// alive says how many roles were handed out and are still good, and when the
+// first of them ends.
+func alive(t taste, now time.Time) (string, *moment) {
+	n, first := 0, int64(0)
+	for _, u := range t.uses {
+		if u.Until > now.Unix() {
+			n++
+			if first == 0 || u.Until < first {
+				first = u.Until
+			}
+		}
+	}
+	if n == 0 {
+		return "", nil
+	}
+	at := momentOf(time.Unix(first, 0))
+	return "Keys of " + count(n, "role") + " are still good", &at
 }
 
 // applicationsOf are those that match the search box. Opening one begins a
@@ -159,22 +301,16 @@ func rowsOf(all []gatehouse.Entitlement) []account {
 }
 
 func pairOf(e gatehouse.Entitlement) role {
-	name, account := e.Role.Name, cmp.Or(e.Account.Name, e.Account.ID)
-	r := role{Name: name, Path: rolePath(e.Account.ID, name), Blocked: e.Blocked != ""}
-	r.Open, r.Keys = name+", open the console of "+account, "Keys for "+name+" in "+account
-	if r.Blocked {
-		r.Keys = "Why not " + name + " in " + account
-	}
-	return r
+	return role{Name: e.Role.Name, Path: rolePath(e.Account.ID, e.Role.Name), Blocked: e.Blocked != ""}
 }
 
 func viewOf(a gatehouse.Account) accountView {
 	env := environmentInFull(a.Environment)
 	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(a.Name, a.ID), Owner: a.Owner,
-		Environment: env, Colour: cmp.Or(colours[env], "gray")}
+		Environment: env, Colour: cmp.Or(a.Colour, colours[env], "gray")}
 }
 
-// colours of environments; any other is gray.
+// colours of environments, unless the account has one of its own; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}
 
 // environmentInFull writes the usual short words out; any other stays.

@@ -97,6 +97,8 @@ var words = []struct {
 	{errLength, problem{Status: 411, Title: "The request did not say how long it is.", Text: "Browsers do; a program or a proxy on the way may not.", Next: "Send it with a Content-Length."}},
 	{errTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "Start again"}},
 	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
+	{errPickup, problem{Status: 410, Title: "This line was used or is over.", Text: "It works once, within a minute, and from the address that it was made at.", Next: "Take a new one from the role's page."}},
+	{errTwice, problem{Status: 409, Title: "That was already done.", Text: "The same click arrived twice, so only one hand-out was made.", Next: "It is in the other tab. If you want another one, start again.", Href: "/", Button: "See your roles"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{errCrowded, problem{Status: 503, Title: "There is too much to do right now.", Text: "It is not your doing, and nothing was done.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{context.DeadlineExceeded, problem{Status: 503, Title: "This took too long.", Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
@@ -155,6 +157,7 @@ func problemFor(err error, now time.Time) problem {
 		invalid   *gatehouse.Invalid
 		refusal   *gatehouse.Refusal
 		password  *gatehouse.PasswordRefused
+		missing   *notHeld
 	)
 	if p.Status == http.StatusServiceUnavailable && p.Retry == 0 {
 		p.Retry = 30 * time.Second // programs that know the header come back later
@@ -169,6 +172,8 @@ func problemFor(err error, now time.Time) problem {
 			p.Title, p.Text, p.Next = say.Title, say.Text, say.Next
 		}
 		p.Retry = 30 * time.Second
+	case errors.As(err, &missing) && missing.why() != "":
+		p.Href, p.Button = missing.why(), "Why not, and how to ask"
 	case errors.As(err, &password):
 		p.Next = password.Why
 	case errors.As(err, &invalid):

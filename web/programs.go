@@ -189,13 +189,7 @@ func (s *Server) answerAuthorize(w http.ResponseWriter, r *http.Request, v *visi
 	return s.leave(w, r, target, "your program", "")
 }
 
-// programsPage lists the person's command-line sign-ins.
-type programsPage struct {
-	frame
-	Said     string
-	Programs []programView
-}
-
+// programView is one of the person's command-line sign-ins.
 type programView struct {
 	ID, Client, IP     string
 	Role               string // the one that it has; empty: all
@@ -203,33 +197,33 @@ type programView struct {
 	Began, Used, Until string // days and hours: a sign-in may last for weeks
 }
 
-func (s *Server) programs(w http.ResponseWriter, r *http.Request, v *visit) error {
-	list, err := s.deps.Programs.List(r.Context(), v.Session.User.Key())
-	if err != nil {
-		return err
+// programsOf lists what a person lets programs do.
+func (s *Server) programsOf(ctx context.Context, person string) (views []programView, err error) {
+	if s.deps.Programs == nil {
+		return nil, nil
 	}
-	p := programsPage{frame: s.frame(&v.Session, "")}
-	if r.URL.Query().Get("said") == "ended" {
-		p.Said = "Ended. What that program was handed before lasts until it expires, at most an hour."
+	list, err := s.deps.Programs.List(ctx, person)
+	if err != nil {
+		return nil, err
 	}
 	for _, one := range list {
 		view := programView{ID: one.ID, Client: one.Client, Role: one.Role, IP: one.IP, Began: dated(one.Began), Used: dated(one.Used), Until: dated(one.Until)}
 		if one.UsedIP != one.IP {
 			view.UsedIP = one.UsedIP
 		}
-		p.Programs = append(p.Programs, view)
+		views = append(views, view)
 	}
-	return s.render(w, http.StatusOK, "programs.html", p)
+	return views, nil
 }
 
 func dated(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
 
 // endProgram ends one of them. That it has ended already is as good.
-func (s *Server) endProgram(w http.ResponseWriter, r *http.Request, v *visit) error {
-	if err := readForm(r); err != nil {
-		return err
+func (s *Server) endProgram(w http.ResponseWriter, r *http.Request, v *visit, id string) error {
+	if s.deps.Programs == nil {
+		return gatehouse.ErrNotFound
 	}
-	err := s.deps.Programs.End(r.Context(), v.Session.User.Key(), r.PostForm.Get("id"))
+	err := s.deps.Programs.End(r.Context(), v.Session.User.Key(), id)
 	if err != nil && !errors.Is(err, gatehouse.ErrNotFound) {
 		return err
 	}
@@ -242,10 +236,15 @@ func (s *Server) endProgram(w http.ResponseWriter, r *http.Request, v *visit) er
 // to such an address. It sends nothing there, and nobody need own it.
 const startAlias = "https://gatehouse.awsapps.com/start"
 
-// start answers the CLI, and leads people who paste the address to the portal.
+// start answers the CLI, and leads people who paste the address of AWS's own
+// portal on. What follows its # no server sees: page.js reads that.
 func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodHead {
-		redirect(w, "/")
+		to := "/"
+		if q := r.URL.Query(); q.Get("account_id") != "" || q.Get("destination") != "" {
+			to = "/go?" + kept(q, "account_id", "role_name", "destination")
+		}
+		redirect(w, to)
 		return nil
 	}
 	w.Header().Set("Location", startAlias)

@@ -17,13 +17,15 @@ import (
 
 // frame is what every page's struct begins with.
 type frame struct {
-	Product string  // name of this installation
-	Support support // whom to ask
-	Notice  string  // the operator's line
-	Person  *person // who is signed in; nil: the page has no header
-	Query   string  // what the search box holds
-	Script  string  // the page's own module; empty: none
-	Narrow  bool    // one small card in the middle
+	Product  string  // name of this installation
+	Logo     string  // where its picture is; empty: our own mark
+	Support  support // whom to ask
+	Notice   string  // the operator's line
+	Person   *person // who is signed in; nil: the page has no header
+	Query    string  // what the search box holds
+	SearchAt string  // which page it searches
+	Script   string  // the page's own module; empty: none
+	Narrow   bool    // one small card in the middle
 }
 
 // person is the person menu.
@@ -34,7 +36,10 @@ type support struct{ Text, Href string }
 
 // frame begins a page. s may be nil: nobody is signed in.
 func (s *Server) frame(who *gatehouse.Session, script string) frame {
-	f := frame{Product: s.cfg.Portal.Name, Support: supportFrom(s.cfg.Portal.Support), Notice: s.cfg.Portal.Notice, Script: script}
+	f := frame{Product: s.cfg.Portal.Name, Support: supportFrom(s.cfg.Portal.Support), Notice: s.cfg.Portal.Notice, SearchAt: "/", Script: script}
+	if s.logo != nil {
+		f.Logo = s.logo.path
+	}
 	if who != nil {
 		f.Person = &person{Name: displayName(who.User), Username: who.User.Username, Directory: who.User.Directory}
 	}

@@ -1,8 +1,8 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -53,22 +53,37 @@ var textForms = []textForm{
 	{gatehouse.FormJSON, "JSON", "The output of a credential_process"},
 }
 
+// lineForms are the forms that one line fetches into a terminal.
+var lineForms = slices.DeleteFunc(slices.Clone(textForms), func(f textForm) bool { return !slices.Contains(export.PickupForms, f.Form) })
+
 // rolePage is one role.
 type rolePage struct {
 	frame
 	Account     accountView
 	Role        string
+	ARN         string
 	Path        string // where the form posts
+	Link        string // the one to share, whole
+	Why         string // where it says why the person has this
+	Once        string // names one click: see twice.go
+	Confirm     bool   // one click more before a hand-out
 	Profile     string
 	Region      string
 	Regions     []string
 	Durations   []choice
 	Cap         string // why there are no longer ones
 	Destination string // console page to open, as asked for
-	Opens       string // its host and path, for people
+	Scopes      []scopeChoice
 	Texts       []textForm
-	Blocked     string // why it cannot be handed out; empty: it can
+	Lines       []textForm // what a pickup line can fetch
+	Blocked     string     // why it cannot be handed out; empty: it can
 	Stale       *moment
+}
+
+// scopeChoice is one line of the scope select.
+type scopeChoice struct {
+	access.Offer
+	Selected bool
 }
 
 // choice is one line of the duration select.
@@ -84,25 +99,57 @@ func (s *Server) role(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	e, ok := find(s.deps.Broker.Entitlements(v.Session), r.PathValue("account"), r.PathValue("role"))
+	account, name := r.PathValue("account"), r.PathValue("role")
+	e, ok := find(s.held(v.Session).all, account, name)
 	if !ok {
-		return fmt.Errorf("role page: %w", gatehouse.ErrNotEntitled)
+		return &notHeld{account, name}
 	}
-	q, script := r.URL.Query(), "role.js"
-	if e.Blocked != "" {
-		script = ""
-	}
-	p := rolePage{frame: s.frame(&v.Session, script), Account: viewOf(e.Account), Role: e.Role.Name,
-		Path: rolePath(e.Account.ID, e.Role.Name), Texts: textForms, Regions: suggestions, Blocked: e.Blocked}
-	p.Profile = profileFor(e)
-	p.Region = firstRegion(q.Get("region"), e.Account.Region, s.deps.DefaultRegion)
-	p.Durations, p.Cap = durations(e.MaxSession, q.Get("duration"))
-	p.Destination, p.Opens = destination(q.Get("destination"))
+	p := s.rolePage(r, v, e)
 	if stale {
 		at := momentOf(v.Session.User.ReadAt)
 		p.Stale = &at
 	}
 	return s.render(w, http.StatusOK, "role.html", p)
+}
+
+// rolePage fills in what a link asks for, else what was chosen the last time,
+// else what is usual.
+func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) rolePage {
+	q, script := r.URL.Query(), "role.js"
+	if e.Blocked != "" {
+		script = ""
+	}
+	last := s.taste(r, v.Session).uses[useKey(e.Account.ID, e.Role.Name)]
+	p := rolePage{frame: s.frame(&v.Session, script), Account: viewOf(e.Account), Role: e.Role.Name, ARN: e.Role.ARN(),
+		Path: rolePath(e.Account.ID, e.Role.Name), Link: s.public.String() + linkPath(e), Why: whyPath(e.Account.ID, e.Role.Name),
+		Texts: textForms, Lines: lineForms, Regions: suggestions, Blocked: e.Blocked, Confirm: e.Confirm, Once: newClick()}
+	p.Profile = cmp.Or(last.Profile, s.profileFor(e))
+	p.Region = firstRegion(q.Get("region"), last.Region, e.Account.Region, s.deps.DefaultRegion)
+	most, byRole := s.deps.Broker.Longest(r.Context(), e)
+	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)
+	p.Destination = consoleWish(q.Get("destination"))
+	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
+		p.Scopes = append(p.Scopes, scopeChoice{o, o.Name == q.Get("scope") && o.Why == ""})
+	}
+	return p
+}
+
+// notHeld is a role that somebody came for and does not have.
+type notHeld struct{ account, role string }
+
+func (e *notHeld) Error() string {
+	return fmt.Sprintf("role %.64q in account %.12q: %v", e.role, e.account, gatehouse.ErrNotEntitled)
+}
+
+// Unwrap makes it an ErrNotEntitled.
+func (e *notHeld) Unwrap() error { return gatehouse.ErrNotEntitled }
+
+// why is where it says why not; empty when there can be no such role.
+func (e *notHeld) why() string {
+	if !gatehouse.AccountID.MatchString(e.account) || !gatehouse.RoleName.MatchString(e.role) {
+		return ""
+	}
+	return whyPath(e.account, e.role)
 }
 
 // find is the entitlement to a role of an account. IAM's role names are
@@ -118,7 +165,7 @@ func find(all []gatehouse.Entitlement, account, role string) (gatehouse.Entitlem
 }
 
 // durations are the choices up to most, and the sentence that says why not more.
-func durations(most time.Duration, wish string) ([]choice, string) {
+func durations(most time.Duration, wish string, byRole bool) ([]choice, string) {
 	if most <= 0 || most > longest {
 		most = longest
 	}
@@ -137,20 +184,31 @@ func durations(most time.Duration, wish string) ([]choice, string) {
 	for _, d := range offered {
 		choices = append(choices, choice{int(d.Seconds()), inWords(d), d == selected})
 	}
+	if byRole {
+		return choices, "AWS allows this role " + inWords(most) + ", as it said the last time."
+	}
 	if most == longest {
 		return choices, "AWS allows at most 12 hours."
 	}
 	return choices, "Your access to this role is limited to " + inWords(most) + "."
 }
 
-// destination is a console page that a link asked for, and how to show it.
-// Whether it may be opened is settled when it is, by the Broker.
-func destination(wish string) (value, shown string) {
-	u, err := url.Parse(wish)
-	if err != nil || u.Scheme != "https" || u.Host == "" || len(wish) > longestNext {
-		return "", ""
+// serviceName is a console's page by its short name: s3, cloudwatch.
+var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
+
+// consoleWish is a console page that a link asks for, if it may be one: an
+// https address or a service's name. Whether it can be opened is settled when
+// it is, by the Broker.
+func consoleWish(wish string) string {
+	if serviceName.MatchString(wish) {
+		return wish
 	}
-	return wish, u.Host + u.Path
+	u, err := url.Parse(wish)
+	loop := err == nil && u.Scheme == "http" && isLoopback(u.Hostname()) // the demo's
+	if err != nil || u.Scheme != "https" && !loop || u.Host == "" || len(wish) > longestNext {
+		return ""
+	}
+	return wish
 }
 
 var (
@@ -169,138 +227,24 @@ func firstRegion(regions ...string) string {
 }
 
 // profileFor is the name that a profile gets unless the person has a better
-// one: payments-readonly. A name with nothing of ASCII gives way to the number.
-func profileFor(e gatehouse.Entitlement) string {
+// one, by the operator's template: payments-readonly. A name with nothing of
+// ASCII gives way to the number.
+func (s *Server) profileFor(e gatehouse.Entitlement) string {
 	slug := func(s string) string { return strings.Trim(unfit.ReplaceAllString(strings.ToLower(s), "-"), "-") }
-	name := slug(e.Account.Name)
-	if name == "" || len(name) > 32 {
-		name = e.Account.ID
+	account := slug(e.Account.Name)
+	if account == "" || len(account) > 32 {
+		account = e.Account.ID
 	}
-	name += "-" + slug(e.Role.Name)
+	name := strings.NewReplacer("{account}", account, "{role}", slug(e.Role.Name), "{number}", e.Account.ID,
+		"{environment}", cmp.Or(slug(environmentInFull(e.Account.Environment)), "other")).Replace(s.cfg.Portal.Profile)
 	return strings.Trim(name[:min(len(name), 64)], "-")
 }
 
-// wish is what a form of the role's page asks for.
-type wish struct {
-	ask      gatehouse.Ask
-	profile  string
-	download bool
-}
-
-// readWish reads the form. What it names are claims: the Broker checks
-// account, role, limits and destination.
-func readWish(r *http.Request) (wish, error) {
-	if err := readForm(r); err != nil {
-		return wish{}, err
+// scoped is the profile's name with its limits, so that nobody takes one for
+// the whole role.
+func scoped(profile, scope string) string {
+	if scope == "" || strings.HasSuffix(profile, "-"+scope) {
+		return profile
 	}
-	f, form := factsFrom(r.Context()), r.PostForm
-	w := wish{profile: form.Get("profile"), download: form.Get("download") == "1"}
-	w.ask = gatehouse.Ask{Account: r.PathValue("account"), Role: r.PathValue("role"), Form: gatehouse.Form(form.Get("as")),
-		Region: strings.TrimSpace(form.Get("region")), Destination: form.Get("destination"), IP: f.ip, RequestID: f.id}
-	if !slices.Contains(gatehouse.Forms, w.ask.Form) {
-		return wish{}, &gatehouse.Invalid{Field: "as", Why: "Choose a console or one of the forms on the role's page."}
-	}
-	if w.ask.Region != "" && !regionName.MatchString(w.ask.Region) {
-		return wish{}, &gatehouse.Invalid{Field: "region", Why: "Write the region as AWS does, for example eu-west-1."}
-	}
-	if w.profile != "" {
-		if err := export.ProfileName(w.profile); err != nil {
-			return wish{}, err
-		}
-	}
-	var err error
-	w.ask.Duration, err = readDuration(form.Get("duration"))
-	return w, err
-}
-
-// readDuration reads whole seconds; nothing means the longest allowed.
-func readDuration(s string) (time.Duration, error) {
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	d := time.Duration(n) * time.Second
-	if err != nil || d < shortest || d > longest {
-		return 0, &gatehouse.Invalid{Field: "duration", Why: "Choose between 15 minutes and 12 hours."}
-	}
-	return d, nil
-}
-
-// handOut grants a role and answers in the form that was asked for.
-func (s *Server) handOut(w http.ResponseWriter, r *http.Request, v *visit) error {
-	want, err := readWish(r)
-	if err != nil {
-		return err
-	}
-	g, err := s.deps.Broker.Grant(r.Context(), v.Session, want.ask)
-	if err != nil {
-		return err
-	}
-	switch {
-	case g.Post != nil:
-		return s.Post(w, r, *g.Post)
-	case want.ask.Form == gatehouse.FormConsole:
-		lowered := ""
-		if want.ask.Duration > 0 {
-			lowered = loweredText(g)
-		}
-		return s.leave(w, r, string(g.ConsoleURL), "the AWS console", lowered)
-	case wantsJSON(r):
-		return s.allTexts(w, g, want)
-	}
-	return s.text(w, g, want)
-}
-
-// options are what an export needs beside the credentials.
-func (s *Server) options(g access.Grant, want wish) export.Options {
-	profile := want.profile
-	if profile == "" {
-		profile = profileFor(g.Entitlement)
-	}
-	return export.Options{Profile: profile, Region: firstRegion(g.Ask.Region, g.Entitlement.Account.Region, s.deps.DefaultRegion),
-		STSEndpoint: s.deps.STSEndpoint}
-}
-
-// text answers with one form, to see or to keep as a file.
-func (s *Server) text(w http.ResponseWriter, g access.Grant, want wish) error {
-	t, err := export.Render(want.ask.Form, g.Credentials, s.options(g, want))
-	if err != nil {
-		return fmt.Errorf("hand-out: %w", err)
-	}
-	if want.download {
-		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": t.Filename}))
-	}
-	if g.LoweredFrom > 0 {
-		w.Header().Set("X-Gatehouse-Lowered-From", strconv.Itoa(int(g.LoweredFrom.Seconds())))
-	}
-	write(w, http.StatusOK, t.ContentType, []byte(t.Body))
-	return nil
-}
-
-// handedOut is one hand-out in every form, for the role page's module.
-type handedOut struct {
-	Expires time.Time                        `json:"expires"`
-	Lasts   int                              `json:"lasts"`             // seconds
-	Lowered string                           `json:"lowered,omitempty"` // a sentence
-	Forms   map[gatehouse.Form]handedOutText `json:"forms"`
-}
-
-type handedOutText struct {
-	Text     string `json:"text"`
-	Filename string `json:"filename"`
-}
-
-// allTexts answers our own module with every form of one hand-out, so that
-// changing tabs asks AWS for nothing.
-func (s *Server) allTexts(w http.ResponseWriter, g access.Grant, want wish) error {
-	out := handedOut{Expires: g.Credentials.Expires.UTC(), Lasts: int(g.Credentials.Lasts.Seconds()),
-		Lowered: loweredText(g), Forms: map[gatehouse.Form]handedOutText{}}
-	for _, f := range textForms {
-		t, err := export.Render(f.Form, g.Credentials, s.options(g, want))
-		if err != nil {
-			return fmt.Errorf("hand-out as %s: %w", f.Form, err)
-		}
-		out.Forms[f.Form] = handedOutText{t.Body, t.Filename}
-	}
-	return writeJSON(w, http.StatusOK, out)
+	return profile[:min(len(profile), 63-len(scope))] + "-" + scope
 }

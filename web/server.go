@@ -51,6 +51,15 @@ type Broker interface {
 	// ChangePassword gives a person a new password; their sessions should end.
 	ChangePassword(ctx context.Context, c access.PasswordChange) (person string, err error)
 
+	// Scopes lists the limits that somebody at an address may take a role with.
+	Scopes(ip string) []access.Offer
+
+	// Longest is how long a hand-out may last, and whether the role was seen
+	// to allow less than its rule.
+	Longest(ctx context.Context, e gatehouse.Entitlement) (most time.Duration, byRole bool)
+
+	// Explain says why somebody has a role, or why not.
+	Explain(s gatehouse.Session, account, role string) access.Explanation
 	// Device is a mark for a browser in which the person has just proved who
 	// they are; an Attempt from it then carries it.
 	Device(person string) string
@@ -64,12 +73,30 @@ type Broker interface {
 type Records interface {
 	Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error
 	Get(ctx context.Context, kind, key string) ([]byte, error)
+	Take(ctx context.Context, kind, key string) ([]byte, error) // and remove: of many, one gets it
 	Touch(ctx context.Context, kind, key string, expires time.Time) error
 	Replace(ctx context.Context, kind, key string, body []byte) error
 	Forget(ctx context.Context, kind, key string) error
 	ForgetOwner(ctx context.Context, kind, owner string) (int, error)
-	ForgetID(ctx context.Context, kind, owner, id string) error
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
+	ForgetID(ctx context.Context, kind, owner, id string) error
+
+	// Once reports whether key is seen for the first time until then. Its
+	// keys are records of the kind "once", and can be forgotten.
+	Once(ctx context.Context, key string, until time.Time) (first bool, err error)
+}
+
+// People keeps what a person prefers; the store has it.
+type People interface {
+	Preferences(ctx context.Context, person string) (map[string][]byte, error)
+	// SwapPreference puts body in the place of old; ErrConflict when that is
+	// not there any more. nil is nothing.
+	SwapPreference(ctx context.Context, person, key string, old, body []byte) error
+}
+
+// Events finds what is on the record; the store has it.
+type Events interface {
+	Events(ctx context.Context, q gatehouse.EventQuery) ([]gatehouse.Event, error)
 }
 
 // Pages is what the protocol door borrows from the pages. Server has it.
@@ -113,6 +140,8 @@ type Leaving func(w http.ResponseWriter, r *http.Request, s gatehouse.Session) (
 type Deps struct {
 	Broker   Broker
 	Records  Records
+	People   People                                    // nil: nothing is remembered of anybody
+	Events   Events                                    // nil: nobody has a history
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
 	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
 	API      http.Handler                              // everything under /oidc/ and /sso/, and /v1/token; nil: nothing is there
@@ -143,6 +172,8 @@ type Server struct {
 	pages     templates.Set
 	sessions  *keeper
 	cert      *certificate // nil without TLS
+	kitchen   *kitchen
+	logo      *logo // nil: our own mark
 	signIns   *turns
 	requests  chan struct{} // one place per request under way
 	away      away
@@ -150,6 +181,9 @@ type Server struct {
 	successor atomic.Pointer[Server] // answers in s's place after a reload
 	handler   http.Handler
 }
+
+// keptBytes is how much of pages is kept, so that they need not be made again.
+const keptBytes = 96 << 20
 
 // New wires a Server. It fails on a configuration that Validate refuses, on
 // pages that do not parse, and on a certificate that cannot be read.
@@ -161,7 +195,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Broker == nil || deps.Records == nil {
 		return nil, errors.New("web: broker and records are needed")
 	}
-	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now,
+	s := &Server{cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, kitchen: newKitchen(keptBytes),
 		signIns: newTurns(cfg.Limits), requests: make(chan struct{}, cfg.Limits.Requests)}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -193,6 +227,9 @@ func (s *Server) settle() (err error) {
 		if s.cert, err = openCertificate(s.cfg.TLS, s.now); err != nil {
 			return err
 		}
+	}
+	if s.logo, err = readLogo(s.cfg.Portal.LogoFile); err != nil {
+		return fmt.Errorf("web: portal.logo_file: %w", err)
 	}
 	s.sessions = newKeeper(s.cfg.Session, s.secure, s.deps.Records, s.now)
 	s.pages, err = templates.Parse(static.Path)

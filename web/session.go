@@ -45,12 +45,13 @@ type keeper struct {
 	name    string
 	records Records
 	now     func() time.Time
+	memory  visits
 }
 
 var _ sessions.Store = (*keeper)(nil)
 
 func newKeeper(limits Session, secure bool, records Records, now func() time.Time) *keeper {
-	k := &keeper{limits: limits, secure: secure, name: "gatehouse", records: records, now: now}
+	k := &keeper{limits: limits, secure: secure, name: "gatehouse", records: records, now: now, memory: newVisits()}
 	if secure {
 		// The prefix binds the cookie to this host, https and Path=/ (RFC 6265bis §4.1.3.2).
 		k.name = "__Host-gatehouse"
@@ -97,8 +98,8 @@ func (k *keeper) load(ctx context.Context, id string) (*visit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	v := new(visit)
-	if err := json.Unmarshal(body, v); err != nil {
+	v, err := k.memory.visit(id, body)
+	if err != nil {
 		return nil, fmt.Errorf("session record: %v: %w", err, gatehouse.ErrNotFound)
 	}
 	// A record from the future is no record: a clock or a hand was wrong.

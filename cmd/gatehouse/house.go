@@ -133,14 +133,14 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		return nil, err
 	}
 	broker := access.New(access.Deps{
-		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
+		Tickets: tickets, Directories: sources, Policy: cfg.Policy, Scopes: access.NewScopes(cfg.Access.Access), IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
 	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
-		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
+		Broker: broker, Records: h.store, People: h.store, Events: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {

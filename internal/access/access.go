@@ -77,8 +77,8 @@ type IdP interface {
 type AWS interface {
 	// AssumeRole calls AssumeRoleWithSAML in the account's region. When the
 	// role's own maximum is lower than d it tries once more with an hour, and
-	// says so in Credentials.Lasts.
-	AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error)
+	// says so in Credentials.Lasts. limits narrow what the session may do.
+	AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error)
 
 	// ConsoleURL trades credentials for a URL that signs a browser in to the
 	// console at destination; when that session ends, AWS leads back to issuer.
@@ -165,6 +165,7 @@ type Grant struct {
 	Credentials gatehouse.Credentials // for every form but post
 	ConsoleURL  gatehouse.Secret      // for FormConsole
 	Post        *Post                 // for FormPost and for service providers
+	Scope       string                // what the limits of Ask.Scope are called; empty: none
 	LoweredFrom time.Duration         // not zero: this was asked for, and the role allows less
 
 	// Participant is what a service provider was told, so that a sign-out can

@@ -25,6 +25,7 @@ type Broker struct {
 type Deps struct {
 	Directories []Source // see Home for which decides
 	Policy      *Policy
+	Scopes      Scopes
 	IdP         IdP
 	AWS         AWS
 	Audit       Audit
@@ -219,6 +220,32 @@ func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
 	return list
 }
 
+// Scopes lists the limits that somebody at an address may take a role with.
+func (b *Broker) Scopes(ip string) []Offer { return b.d.Scopes.offers(ip) }
+
+// Longest is how long a hand-out of e may last, and whether it is AWS that
+// was seen to allow no more, and not the rule.
+func (b *Broker) Longest(ctx context.Context, e gatehouse.Entitlement) (most time.Duration, byRole bool) {
+	if e.MaxSession <= leastMaximum {
+		return e.MaxSession, false
+	}
+	if known := b.roleMaximum(ctx, e.Role); known < e.MaxSession {
+		return known, true
+	}
+	return e.MaxSession, false
+}
+
+// Explain says why the session's person has a role of an account, or why not
+// and what would give it. An empty role is every one that they have there.
+func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation {
+	for _, e := range b.d.Policy.Entitlements(s.User) {
+		if e.Role.Account == account && strings.EqualFold(e.Role.Name, role) {
+			role = e.Role.Name // IAM's names are unique whatever their case
+		}
+	}
+	return b.d.Policy.Explain(s.User, account, role)
+}
+
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 	e := personal(s)
@@ -239,6 +266,9 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 	event := personal(s)
 	event.Kind, event.IP, event.RequestID = gatehouse.EventGranted, ask.IP, ask.RequestID
 	event.Account, event.Provider, event.Form, event.Reason = ask.Account, ask.Provider, ask.Form, ask.Reason
+	if scopeName.MatchString(ask.Scope) {
+		event.Scope = ask.Scope
+	}
 	if gatehouse.AccountID.MatchString(ask.Account) && gatehouse.RoleName.MatchString(ask.Role) {
 		// What was asked for, as far as it can be known before it is found.
 		event.Role = gatehouse.Role{Account: ask.Account, Name: ask.Role}.ARN()
@@ -276,15 +306,19 @@ func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 	if e.Blocked != "" {
 		return Grant{}, &gatehouse.Invalid{Field: "role", Why: e.Blocked}
 	}
+	limits, err := b.limits(ask, e)
+	if err != nil {
+		return Grant{}, err
+	}
 	wanted := ask.Duration
 	if ask, err = b.settle(ctx, ask, e); err != nil {
 		return Grant{}, err
 	}
-	grant := Grant{Entitlement: e, Ask: ask}
+	grant := Grant{Entitlement: e, Ask: ask, Scope: b.d.Scopes.title(ask.Scope)}
 	if ask.Shared && ask.Form == gatehouse.FormJSON {
-		grant, err = b.share(ctx, s, grant, event)
+		grant, err = b.share(ctx, s, grant, limits, event)
 	} else {
-		err = b.handOut(ctx, s, &grant, event)
+		err = b.handOut(ctx, s, &grant, limits, event)
 	}
 	if err != nil {
 		return Grant{}, err
@@ -293,6 +327,15 @@ func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		grant.LoweredFrom = wanted
 	}
 	return grant, nil
+}
+
+// limits is what the asked scope comes to.
+func (b *Broker) limits(ask gatehouse.Ask, e gatehouse.Entitlement) (gatehouse.SessionPolicy, error) {
+	if ask.Scope != "" && ask.Form == gatehouse.FormPost {
+		// The browser spends the assertion itself, and AWS's sign-in takes no policy with it.
+		return gatehouse.SessionPolicy{}, &gatehouse.Invalid{Field: "scope", Why: "This way to the console takes the whole role only. Open the console the usual way, or choose everything that the role may do."}
+	}
+	return b.d.Scopes.policy(ask.Scope, ask.IP, e.Account)
 }
 
 // settle fills in what the person left open, and refuses what makes no sense.
@@ -320,7 +363,7 @@ func (b *Broker) settle(ctx context.Context, ask gatehouse.Ask, e gatehouse.Enti
 
 // handOut makes the assertion and, unless the browser is to spend it, trades
 // it for credentials and a console address.
-func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, event *gatehouse.Event) error {
+func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, limits gatehouse.SessionPolicy, event *gatehouse.Event) error {
 	account, role := g.Entitlement.Account, g.Entitlement.Role
 	assertion := b.assertion(s, *g)
 	event.SessionName, event.SourceIdentity = assertion.AWS.RoleSessionName, assertion.AWS.SourceIdentity
@@ -333,7 +376,7 @@ func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, eve
 		g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
 		return nil
 	}
-	c, err := b.d.AWS.AssumeRole(ctx, account, role, response.Encoded, g.Ask.Duration)
+	c, err := b.d.AWS.AssumeRole(ctx, account, role, response.Encoded, g.Ask.Duration, limits)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,8 @@ type world struct {
 	counts   map[string]counter
 	learnt   map[string]string
 	asked    []time.Duration // durations that STS was asked for
-	lasts    time.Duration   // what STS grants at most; zero: anything
+	limits   []gatehouse.SessionPolicy
+	lasts    time.Duration // what STS grants at most; zero: anything
 	stsErr   error
 	wrong    bool // STS answers for another role
 	said     []saml.Assertion
@@ -187,8 +188,9 @@ func (w *world) Subject(s gatehouse.Session, sp saml.Provider, format string) (s
 	return saml.NameID{Format: format, Value: w.NameID(s.User.Key(), sp.EntityID)}, nil
 }
 
-func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error) {
+func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
 	w.asked = append(w.asked, d)
+	w.limits = append(w.limits, limits)
 	if w.stsErr != nil {
 		return gatehouse.Credentials{}, w.stsErr
 	}

@@ -30,6 +30,15 @@ type Config struct {
 // Access holds the rules.
 type Access struct {
 	Rules []Rule `yaml:"rules"`
+
+	// Scopes are limits that people may take a role with, beside the built-in
+	// read-only and my-address.
+	Scopes []Scope `yaml:"scopes"`
+
+	// Addresses are the addresses or networks that AWS sees when people whose
+	// address here is private reach it; my-address means these for them.
+	// Default: none. Example: 203.0.113.0/28.
+	Addresses []string `yaml:"addresses"`
 }
 
 // Rule gives AWS roles, or a service provider, to the members of some groups.
@@ -65,6 +74,11 @@ type Rule struct {
 
 	// MaxSession is the longest hand-out, 15m to 12h. Default: 1h.
 	MaxSession time.Duration `yaml:"max_session"`
+
+	// Confirm has the pages ask for one click more before they hand the roles
+	// out, whichever rules give them too: for production, where a slip costs.
+	// Default: false.
+	Confirm bool `yaml:"confirm"`
 
 	// SessionTags are sent with the role: key to text, in which
 	// {username}, {mail}, {name}, {directory} and {attribute:NAME} stand for
@@ -125,6 +139,7 @@ func (c Config) Validate() []gatehouse.Fault {
 			faults = append(faults, f)
 		}
 	}
+	faults = append(faults, c.Access.validateScopes()...)
 	for i, g := range c.Administrators {
 		if _, err := parseDN(g); err != nil {
 			faults = append(faults, gatehouse.Fault{Key: fmt.Sprintf("administrators[%d]", i), What: fmt.Sprintf("%q is not a whole DN", g)})
@@ -133,6 +148,27 @@ func (c Config) Validate() []gatehouse.Fault {
 	t := c.Throttle
 	if t.Failures < 1 || t.FailuresPerAddress < 1 || t.Window < time.Minute {
 		faults = append(faults, gatehouse.Fault{Key: "throttle", What: "failures and failures_per_address must be at least 1, window at least 1m"})
+	}
+	return faults
+}
+
+func (a Access) validateScopes() []gatehouse.Fault {
+	var faults []gatehouse.Fault
+	names := map[string]bool{}
+	for i, s := range a.Scopes {
+		fault := func(key, format string, args ...any) {
+			faults = append(faults, gatehouse.Fault{Key: fmt.Sprintf("access.scopes[%d]%s", i, key), What: fmt.Sprintf(format, args...)})
+		}
+		s.validate(fault)
+		if names[s.Name] {
+			fault(".name", "%q is taken", s.Name)
+		}
+		names[s.Name] = true
+	}
+	for i, text := range a.Addresses {
+		if _, ok := parseNetwork(text); !ok {
+			faults = append(faults, gatehouse.Fault{Key: fmt.Sprintf("access.addresses[%d]", i), What: fmt.Sprintf("want an address or a network such as 203.0.113.0/28, not %q", text)})
+		}
 	}
 	return faults
 }
@@ -238,6 +274,9 @@ func (r Rule) validateTerms(fault func(string, string, ...any)) {
 	r.validateAttributes(fault)
 	if err := checkTemplate(r.SourceIdentity); err != nil {
 		fault(".source_identity", "%v", err)
+	}
+	if r.ServiceProvider != "" && r.Confirm {
+		fault(".confirm", "is for AWS roles")
 	}
 	if r.ServiceProvider != "" && (len(r.SessionTags) > 0 || r.SourceIdentity != "") {
 		fault(".service_provider", "takes no session_tags and no source_identity: they are AWS's")

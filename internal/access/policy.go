@@ -154,6 +154,7 @@ func (p *Policy) entitlements(u gatehouse.User, only wanted) []gatehouse.Entitle
 				via := gatehouse.Via{Rule: r.number, Group: g.Group}
 				if at, ok := index[key]; ok {
 					list[at].Via = append(list[at].Via, via)
+					list[at].Confirm = list[at].Confirm || r.Confirm // caution is no term to be outdone
 					continue
 				}
 				index[key] = len(list)
@@ -279,6 +280,7 @@ func (p *Policy) entitlement(r *rule, role gatehouse.Role, via gatehouse.Via, u 
 		Role:           role,
 		Via:            []gatehouse.Via{via},
 		MaxSession:     r.MaxSession,
+		Confirm:        r.Confirm,
 		Tags:           tags,
 		SourceIdentity: source,
 		Blocked:        why,

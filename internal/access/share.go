@@ -43,16 +43,17 @@ type handOut struct {
 }
 
 // sharedKey tells hand-outs apart: by session, and by everything that AWS is told.
-func sharedKey(s gatehouse.Session, g Grant) string {
+func sharedKey(s gatehouse.Session, g Grant, limits gatehouse.SessionPolicy) string {
 	e := g.Entitlement
 	return fmt.Sprintf("%q", []string{s.ID, e.Role.ARN(), g.Ask.Duration.String(), g.Ask.Region, e.SourceIdentity,
-		fmt.Sprintf("%q", e.Tags), strings.Join(e.TransitiveTags, "\n"), e.Account.ProviderARN(), SessionName(s.User)})
+		fmt.Sprintf("%q", e.Tags), strings.Join(e.TransitiveTags, "\n"), e.Account.ProviderARN(), SessionName(s.User),
+		g.Ask.Scope, limits.Document, strings.Join(limits.ARNs, "\n")})
 }
 
 // share hands out what the session was handed before, or what it is just
 // being handed; if there is no such thing, it asks AWS.
-func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, event *gatehouse.Event) (Grant, error) {
-	h, first := b.shared.join(sharedKey(s, grant), b.d.Now())
+func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, limits gatehouse.SessionPolicy, event *gatehouse.Event) (Grant, error) {
+	h, first := b.shared.join(sharedKey(s, grant, limits), b.d.Now())
 	if first {
 		said := *event
 		// Others wait for it: it must not end with the request that came first.
@@ -62,7 +63,7 @@ func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, ev
 			defer close(h.ready)
 			h.err = errors.New("asking AWS ended without an answer") // should it panic
 			defer b.survive(ctx)
-			h.err = b.handOut(own, s, &grant, &said)
+			h.err = b.handOut(own, s, &grant, limits, &said)
 			h.grant, h.said = grant, said
 		}()
 	}

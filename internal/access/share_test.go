@@ -32,7 +32,7 @@ func (g *guardedWorld) Record(ctx context.Context, e gatehouse.Event) error {
 	return g.world.Record(ctx, e)
 }
 
-func (g *guardedWorld) AssumeRole(ctx context.Context, a gatehouse.Account, r gatehouse.Role, s gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error) {
+func (g *guardedWorld) AssumeRole(ctx context.Context, a gatehouse.Account, r gatehouse.Role, s gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
 	if g.hold != nil {
 		<-g.hold
 	}
@@ -42,7 +42,7 @@ func (g *guardedWorld) AssumeRole(ctx context.Context, a gatehouse.Account, r ga
 	if g.err != nil {
 		return gatehouse.Credentials{}, g.err
 	}
-	return g.world.AssumeRole(ctx, a, r, s, d)
+	return g.world.AssumeRole(ctx, a, r, s, d, limits)
 }
 
 func newGuarded(t testing.TB) (*guardedWorld, *Broker) {
@@ -107,6 +107,7 @@ func TestWhatIsNotGivenAgain(t *testing.T) {
 		{"the same to the same session is", func(*guardedWorld, *gatehouse.Session, *gatehouse.Ask) {}, 1, nil},
 		{"to another session", func(_ *guardedWorld, s *gatehouse.Session, _ *gatehouse.Ask) { s.ID = "T" }, 2, nil},
 		{"for another time", func(_ *guardedWorld, _ *gatehouse.Session, a *gatehouse.Ask) { a.Duration = 30 * time.Minute }, 2, nil},
+		{"within other limits", func(_ *guardedWorld, _ *gatehouse.Session, a *gatehouse.Ask) { a.Scope = ScopeReadOnly }, 2, nil},
 		{"for another region", func(_ *guardedWorld, _ *gatehouse.Session, a *gatehouse.Ask) { a.Region = "eu-north-1" }, 2, nil},
 		{"to who does not ask for it", func(_ *guardedWorld, _ *gatehouse.Session, a *gatehouse.Ask) { a.Shared = false }, 2, nil},
 		{"in the last quarter of an hour", func(g *guardedWorld, s *gatehouse.Session, _ *gatehouse.Ask) {

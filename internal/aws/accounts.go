@@ -79,6 +79,7 @@ func (c Config) account(l listed) (gatehouse.Account, []gatehouse.Fault) {
 		Name:        cmp.Or(l.Name, l.id),
 		Environment: l.Environment,
 		Owner:       l.Owner,
+		Colour:      l.Colour,
 		Provider:    cmp.Or(l.Provider, c.Provider),
 		Region:      cmp.Or(l.Region, c.Region),
 		Partition:   l.Partition,
@@ -92,6 +93,9 @@ func (c Config) account(l listed) (gatehouse.Account, []gatehouse.Fault) {
 		if !presentable(f[1]) {
 			wrong(f[0], fmt.Sprintf("%q must be at most 128 visible characters", f[1]))
 		}
+	}
+	if l.Colour != "" && !slices.Contains(gatehouse.Colours, l.Colour) {
+		wrong("colour", fmt.Sprintf("%q is none of %s", l.Colour, strings.Join(gatehouse.Colours, ", ")))
 	}
 	// The default's own fault is reported once, under aws.provider and aws.region.
 	if l.Provider != "" && !providerName.MatchString(l.Provider) {
@@ -166,6 +170,7 @@ var columns = map[string]func(*listed) *string{
 	"name":        func(l *listed) *string { return &l.Name },
 	"environment": func(l *listed) *string { return &l.Environment },
 	"owner":       func(l *listed) *string { return &l.Owner },
+	"colour":      func(l *listed) *string { return &l.Colour },
 	"provider":    func(l *listed) *string { return &l.Provider },
 	"region":      func(l *listed) *string { return &l.Region },
 	"partition":   func(l *listed) *string { return &l.Partition },

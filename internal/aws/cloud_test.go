@@ -101,7 +101,7 @@ func assertion(t *testing.T, idp *saml.IdP, c *aws.Client, change ...func(*saml.
 
 func (s stage) assume(t *testing.T, d time.Duration, change ...func(*saml.Assertion)) (gatehouse.Credentials, error) {
 	t.Helper()
-	return s.client.AssumeRole(t.Context(), account, role, assertion(t, s.idp, s.client, change...), d)
+	return s.client.AssumeRole(t.Context(), account, role, assertion(t, s.idp, s.client, change...), d, gatehouse.SessionPolicy{})
 }
 
 func TestAnAssertionBecomesCredentialsThatAWSKnows(t *testing.T) {
@@ -272,7 +272,7 @@ func TestMotoTakesTheCallToo(t *testing.T) {
 		a.AWS.Roles[0].RoleARN = plain.ARN()
 		a.AWS.SessionDuration = time.Hour
 	}
-	got, err := c.AssumeRole(t.Context(), account, plain, assertion(t, newIdP(t), c, said), time.Hour)
+	got, err := c.AssumeRole(t.Context(), account, plain, assertion(t, newIdP(t), c, said), time.Hour, gatehouse.SessionPolicy{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type Config struct {
 	Provider string `yaml:"provider"`
 
 	// AccountsFile is a CSV file of accounts, with a header: id, and any of
-	// name, environment, owner, provider, region, partition.
+	// name, environment, owner, colour, provider, region, partition.
 	AccountsFile string `yaml:"accounts_file"`
 
 	// Accounts lists accounts here, by their twelve digits, in quotes.
@@ -53,6 +53,7 @@ type AccountConfig struct {
 	Name        string `yaml:"name"`        // what people call it; default: its digits
 	Environment string `yaml:"environment"` // a word of yours: prod, staging, dev
 	Owner       string `yaml:"owner"`       // whom to ask about it
+	Colour      string `yaml:"colour"`      // red, orange, amber, olive, green, teal, cyan, blue, indigo, violet, pink or gray; default: its environment's
 	Provider    string `yaml:"provider"`    // name of its IAM SAML provider
 	Region      string `yaml:"region"`      // whose STS serves it, and where its console opens
 	Partition   string `yaml:"partition"`   // aws, aws-us-gov, aws-cn; default: the region's

@@ -138,7 +138,7 @@ func TestFaultsOfTheAccountsFile(t *testing.T) {
 		{"grouped digits", "id\n4444-5555-6666\n", []string{"line 2: \"4444-5555-6666\""}},
 		{"no header", "444455556666,A\n", []string{"unknown column \"444455556666\"", "unknown column \"A\"", "no column id"}},
 		{"an empty file", "", []string{"line 1: no header"}},
-		{"an unknown column", "id,colour\n", []string{"unknown column \"colour\""}},
+		{"an unknown column", "id,flavour\n", []string{"unknown column \"flavour\""}},
 		{"a column twice", "id,id\n", []string{"column \"id\" comes twice"}},
 		{"too many fields", "id\n444455556666,x\n", []string{"line 2: 2 fields under 1 columns"}},
 		{"a quote gone astray, after other faults", "id,name\n1,A\n444455556666,\"B\n", []string{"line 3: ", "line 2: \"1\""}},

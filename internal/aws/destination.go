@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -14,7 +15,8 @@ import (
 // endpoint itself. A host of the multi-session kind, ACCOUNT-x.REGION.console.DOMAIN,
 // must be the account's own and loses its prefix, which belongs to somebody's
 // browser. A page that names no region opens in region, or in the account's;
-// no wish means that region's home page.
+// no wish means that region's home page. The name of a service (s3,
+// cloudwatch) is its home page.
 //
 // It returns a *gatehouse.Invalid for anything else: a URL that AWS's sign-in
 // is told to open after a sign-in is a redirect, and open ones are for phishing.
@@ -28,6 +30,9 @@ func (c *Client) Destination(account gatehouse.Account, region, wish string) (st
 	}
 	if wish == "" {
 		return c.home(p, region), nil
+	}
+	if serviceName.MatchString(wish) {
+		return c.service(p, region, wish), nil
 	}
 	u, ok := parseDestination(wish)
 	if !ok {
@@ -51,11 +56,26 @@ func notAConsole() error {
 	return &gatehouse.Invalid{Field: "destination", Why: "Give the address of an AWS console page, as it stands in the browser's address bar."}
 }
 
-// home is the console's first page. A sign-in endpoint on loopback brings a
-// console of its own.
-func (c *Client) home(p partition, region string) string {
-	path := "/console/home?region=" + region
+// home is the console's first page.
+func (c *Client) home(p partition, region string) string { return c.service(p, region, "console") }
+
+var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
+
+// shortNames are services whose page is not where their name leads.
+var shortNames = map[string]string{
+	"cfn": "cloudformation", "cw": "cloudwatch", "ddb": "dynamodbv2", "dynamodb": "dynamodbv2",
+	"ecs": "ecs/v2", "r53": "route53/v2", "route53": "route53/v2", "secrets": "secretsmanager", "sns": "sns/v3",
+	"sqs": "sqs/v3", "ssm": "systems-manager", "vpc": "vpcconsole",
+}
+
+// service is the home page of one service. A sign-in endpoint on loopback
+// brings a console of its own.
+func (c *Client) service(p partition, region, name string) string {
+	path := "/" + cmp.Or(shortNames[name], name) + "/home?region=" + region
 	if u, err := url.Parse(c.cfg.SigninEndpoint); err == nil && loopback(u.Hostname()) {
+		if name != "console" {
+			path = "/console" + path
+		}
 		return c.cfg.SigninEndpoint + path
 	}
 	return "https://" + region + "." + p.console + path

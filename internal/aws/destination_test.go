@@ -53,6 +53,10 @@ func TestDestinations(t *testing.T) {
 	}{
 		{"no wish: the account's region", "", payments, "", "", "https://eu-west-1.console.aws.amazon.com/console/home?region=eu-west-1"},
 		{"no wish: the chosen region", "", payments, "us-east-1", "", "https://us-east-1.console.aws.amazon.com/console/home?region=us-east-1"},
+		{"a service by its name", "", payments, "us-east-1", "s3", "https://us-east-1.console.aws.amazon.com/s3/home?region=us-east-1"},
+		{"a service whose page has another name", "", payments, "", "dynamodb", "https://eu-west-1.console.aws.amazon.com/dynamodbv2/home?region=eu-west-1"},
+		{"a service in GovCloud", "", gov, "", "lambda", "https://us-gov-west-1.console.amazonaws-us-gov.com/lambda/home?region=us-gov-west-1"},
+		{"a service of an endpoint on loopback", own, payments, "", "s3", own + "/console/s3/home?region=eu-west-1"},
 		{"GovCloud", "", gov, "", "", "https://us-gov-west-1.console.amazonaws-us-gov.com/console/home?region=us-gov-west-1"},
 		{"China", "", china, "", "", "https://cn-north-1.console.amazonaws.cn/console/home?region=cn-north-1"},
 		{"a page without a region opens in the account's", "", payments, "", "https://console.aws.amazon.com/ec2/home", "https://eu-west-1.console.aws.amazon.com/ec2/home"},

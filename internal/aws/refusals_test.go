@@ -74,7 +74,7 @@ func TestEveryRefusalHasACauseAndACure(t *testing.T) {
 func TestTheCureNamesTheRecipientInUse(t *testing.T) {
 	s := script(t, refuse(403, "AccessDenied", "Not authorized"))
 	c := newClient(t, Config{STSEndpoint: s.URL, SigninEndpoint: "http://127.0.0.1:8081/"})
-	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour)
+	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
 	var r *gatehouse.Refusal
 	if !errors.As(err, &r) || !strings.Contains(r.Cure, "http://127.0.0.1:8081/saml;") {
 		t.Errorf("AssumeRole = %v, want a cure with http://127.0.0.1:8081/saml", err)
@@ -92,7 +92,7 @@ func TestNoErrorTellsTheAssertion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, Config{STSEndpoint: script(t, answer).URL, Timeout: 700 * time.Millisecond})
-			_, err := c.AssumeRole(t.Context(), payments, developer, assertion, time.Hour)
+			_, err := c.AssumeRole(t.Context(), payments, developer, assertion, time.Hour, gatehouse.SessionPolicy{})
 			if err == nil || strings.Contains(err.Error(), part[:60]) {
 				t.Errorf("AssumeRole = %v, want an error without the assertion", err)
 			}

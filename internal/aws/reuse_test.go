@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gatehouse"
 )
 
 // A hand-out ends its context as soon as it has its answer. That must not
@@ -23,7 +25,7 @@ func TestOneConnectionServesCallAfterCall(t *testing.T) {
 	defer s.Close()
 	c := newClient(t, Config{Region: "eu-west-1", STSEndpoint: s.URL})
 	for range 100 {
-		if _, err := c.AssumeRole(t.Context(), payments, developer, "assertion", time.Hour); err != nil {
+		if _, err := c.AssumeRole(t.Context(), payments, developer, "assertion", time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 
 	"gatehouse"
@@ -26,12 +27,12 @@ const (
 // region. d is always sent: without it STS would grant an hour whatever the
 // assertion says. When the role's own maximum is below d, it asks once more
 // for an hour, the least maximum that a role can have, and Credentials.Lasts
-// tells it.
+// tells it. limits, where there are any, narrow what the session may do.
 //
 // Errors: gatehouse.Refusal when AWS says no, gatehouse.Unavailable when it
 // gives no answer within the timeout, gatehouse.ErrInvalid for a region or
 // duration that cannot be asked for.
-func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (gatehouse.Credentials, error) {
+func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
 	if !of(account).has(account.Region) {
 		return gatehouse.Credentials{}, &gatehouse.Invalid{Field: "region", Why: "This is not a region of the account's AWS partition."}
 	}
@@ -40,11 +41,11 @@ func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	out, err := c.assume(ctx, account, role, assertion, d)
+	out, err := c.assume(ctx, account, role, assertion, d, limits)
 	if aboveMaximum(err) && d > time.Hour {
 		c.log.InfoContext(ctx, "role allows less than its rule, asking for an hour", "role", role.ARN(), "account", account.ID, "duration", d)
 		d = time.Hour
-		out, err = c.assume(ctx, account, role, assertion, d)
+		out, err = c.assume(ctx, account, role, assertion, d, limits)
 	}
 	if err != nil {
 		return gatehouse.Credentials{}, c.stsError(ctx, account, role, assertion, err)
@@ -52,15 +53,22 @@ func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role
 	return c.credentials(account, out, d)
 }
 
-func (c *Client) assume(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration) (*sts.AssumeRoleWithSAMLOutput, error) {
+func (c *Client) assume(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (*sts.AssumeRoleWithSAMLOutput, error) {
 	roleARN, providerARN := role.ARN(), account.ProviderARN()
 	saml, seconds := string(assertion), int32(d/time.Second)
-	return c.region(account.Region).AssumeRoleWithSAML(ctx, &sts.AssumeRoleWithSAMLInput{
+	in := &sts.AssumeRoleWithSAMLInput{
 		RoleArn:         &roleARN,
 		PrincipalArn:    &providerARN,
 		SAMLAssertion:   &saml,
 		DurationSeconds: &seconds,
-	})
+	}
+	if limits.Document != "" {
+		in.Policy = &limits.Document
+	}
+	for i := range limits.ARNs {
+		in.PolicyArns = append(in.PolicyArns, types.PolicyDescriptorType{Arn: &limits.ARNs[i]})
+	}
+	return c.region(account.Region).AssumeRoleWithSAML(ctx, in)
 }
 
 // aboveMaximum recognises "The requested DurationSeconds exceeds the

@@ -105,7 +105,7 @@ func newClient(t testing.TB, cfg Config) *Client {
 // assumeAt asks the endpoint for the Developer role.
 func assumeAt(t *testing.T, endpoint string, d time.Duration) (gatehouse.Credentials, error) {
 	t.Helper()
-	return newClient(t, Config{STSEndpoint: endpoint}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", d)
+	return newClient(t, Config{STSEndpoint: endpoint}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", d, gatehouse.SessionPolicy{})
 }
 
 func TestTheCallSaysWhatAWSNeedsAndNothingElse(t *testing.T) {
@@ -257,7 +257,7 @@ func TestAConnectionThatWasClosedMeanwhileIsReplaced(t *testing.T) {
 	s := script(t, grant())
 	c := newClient(t, Config{STSEndpoint: s.URL})
 	for range 3 {
-		if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour); err != nil {
+		if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Fatal(err)
 		}
 		s.CloseClientConnections()
@@ -277,7 +277,7 @@ func hang(t *testing.T) string {
 func TestAHangingSTSIsUnavailableInTime(t *testing.T) {
 	c := newClient(t, Config{STSEndpoint: hang(t), Timeout: 200 * time.Millisecond})
 	start := time.Now()
-	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour)
+	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
 	if !errors.Is(err, gatehouse.ErrUnavailable) {
 		t.Errorf("AssumeRole = %v, want ErrUnavailable", err)
 	}
@@ -300,7 +300,7 @@ func TestOneHangingConnectionIsGivenUpForAnother(t *testing.T) {
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(stop) })
 	c := newClient(t, Config{STSEndpoint: s.URL, Timeout: 2 * time.Second})
-	if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour); err != nil {
+	if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
 		t.Errorf("AssumeRole = %v, want success by the second connection", err)
 	}
 }
@@ -309,7 +309,7 @@ func TestWhoLeftIsNotToldOfAnOutage(t *testing.T) {
 	c := newClient(t, Config{STSEndpoint: hang(t)})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err := c.AssumeRole(ctx, payments, developer, "PHNhbWw+", time.Hour)
+	_, err := c.AssumeRole(ctx, payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, gatehouse.ErrUnavailable) {
 		t.Errorf("AssumeRole = %v, want context.Canceled alone", err)
 	}
@@ -324,7 +324,7 @@ func TestARegionThatIsNoneBuildsNoHost(t *testing.T) {
 	for _, region := range []string{"", "evil.example/", "eu-west-1.evil.example", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1"} {
 		a := payments
 		a.Region = region
-		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour); !errors.Is(err, gatehouse.ErrInvalid) {
+		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); !errors.Is(err, gatehouse.ErrInvalid) {
 			t.Errorf("AssumeRole in %q = %v, want ErrInvalid", region, err)
 		}
 	}
@@ -354,7 +354,7 @@ func TestTheEnvironmentDoesNotRedirectTheGateway(t *testing.T) {
 		})
 		a := payments
 		a.Region = region
-		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour); err != nil {
+		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Error(err)
 		}
 		if got := c.stsHost(region); got != want {
@@ -384,7 +384,7 @@ func BenchmarkAssumeRole(b *testing.B) {
 	assertion := gatehouse.Secret(strings.Repeat("PHNhbWw+", 1024))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.AssumeRole(b.Context(), payments, developer, assertion, time.Hour); err != nil {
+		if _, err := c.AssumeRole(b.Context(), payments, developer, assertion, time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			b.Fatal(err)
 		}
 	}

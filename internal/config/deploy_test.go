@@ -79,7 +79,7 @@ func load(t *testing.T, text string) (*config.Config, error) {
 	t.Setenv("PARTNERS_BIND_PASSWORD", "a password for the test")
 	for name, content := range map[string]string{
 		"secret.key": strings.Repeat("0123456789abcdef", 2), "bind.pw": "a password\n",
-		"accounts.csv": "id,name\n777788889999,Logs\n", "proxy-ca.pem": certificate(t),
+		"accounts.csv": "id,name\n777788889999,Logs\n", "proxy-ca.pem": certificate(t), "logo.svg": "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

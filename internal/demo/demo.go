@@ -285,12 +285,15 @@ func newCertificate() (certPEM, keyPEM []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), nil
 }
 
+// colours are those of accounts that are to differ from their environment's.
+var colours = map[string]string{"Logs": "teal", "Sandbox": "olive"}
+
 func accountsCSV() []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	_ = w.Write([]string{"id", "name", "environment", "owner"})
+	_ = w.Write([]string{"id", "name", "environment", "owner", "colour"})
 	for _, a := range accounts() {
-		_ = w.Write([]string{a.id, a.name, a.environment, a.owner})
+		_ = w.Write([]string{a.id, a.name, a.environment, a.owner, colours[a.name]})
 	}
 	w.Flush()
 	return b.Bytes()
@@ -321,6 +324,11 @@ aws:
   sts_endpoint: {{quote .AWS}}
   signin_endpoint: {{quote .AWS}}
 access:
+  # What keys may be limited to, beside read-only and one's own address. In the
+  # demo everybody is on loopback, which the emulator does not mind.
+  scopes:
+    - {name: logs, title: Only the logs, policy: '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}}'}
+  addresses: [127.0.0.1, "::1"]
   rules:
     # The convention: a group named AWS-<account>-<role>, below one entry that only administrators may write to.
     - directory: corp
@@ -334,6 +342,11 @@ access:
       max_session: 2h
       session_tags: {department: "{attribute:department}", employee: "{attribute:employeeNumber}"}
       source_identity: "employee-{attribute:employeeNumber}"
+    # Everybody's access hangs on the Identity account: the pages ask once more.
+    - directory: corp
+      groups: ["CN=AWS-333344445555-Admin,{{.AWSUnit}}"]
+      roles: [arn:aws:iam::333344445555:role/Admin]
+      confirm: true
 session: {idle: 1h, max: 12h, cli: 12h}
 audit: {file: {{quote .Audit}}, readers: ["CN=Auditors,{{.GroupsUnit}}"]}
 administrators: ["CN=Cloud Administrators,{{.GroupsUnit}}"]

@@ -25,6 +25,10 @@ type Options struct {
 	// Region, when set, becomes AWS_REGION and AWS_DEFAULT_REGION.
 	Region string
 
+	// Scope, when set, names the limits that the credentials have beside the
+	// role's own. It is said where there are comments.
+	Scope string
+
 	// STSEndpoint, when set, becomes AWS_ENDPOINT_URL_STS: credentials from a
 	// private or test endpoint are unknown to the public one.
 	STSEndpoint string
@@ -140,8 +144,12 @@ func Environment(c gatehouse.Credentials, o Options) ([]string, error) {
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // headline says what follows and how long it is good.
-func headline(c gatehouse.Credentials) string {
-	return "Gatehouse: " + cmp.Or(c.AssumedRoleARN, "temporary AWS credentials") + " until " + timestamp(c.Expires)
+func headline(c gatehouse.Credentials, o Options) string {
+	what := cmp.Or(c.AssumedRoleARN, "temporary AWS credentials")
+	if o.Scope != "" {
+		what += ", limited to " + o.Scope + ","
+	}
+	return "Gatehouse: " + what + " until " + timestamp(c.Expires)
 }
 
 // A comment is part of a script: it holds nothing that any of the languages

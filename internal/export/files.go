@@ -16,7 +16,7 @@ func ini(c gatehouse.Credentials, o Options) (string, error) {
 	if err := ProfileName(o.Profile); err != nil {
 		return "", err
 	}
-	comments := []string{headline(c)}
+	comments := []string{headline(c, o)}
 	if o.STSEndpoint != "" {
 		comments = append(comments, "With these set AWS_ENDPOINT_URL_STS="+o.STSEndpoint+" in the environment")
 	}

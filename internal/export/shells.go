@@ -25,7 +25,7 @@ var (
 
 func (s shell) render(c gatehouse.Credentials, o Options) (string, error) {
 	var b strings.Builder
-	for _, line := range s.comments(c) {
+	for _, line := range s.comments(c, o) {
 		if err := checkComment(line); err != nil {
 			return "", err
 		}
@@ -44,8 +44,8 @@ func (s shell) render(c gatehouse.Credentials, o Options) (string, error) {
 // comments lead the text. The hint stays a comment: keys in the environment
 // win over AWS_PROFILE in all but a few tools, and dropping it unasked would
 // surprise.
-func (s shell) comments(c gatehouse.Credentials) []string {
-	lines := []string{headline(c)}
+func (s shell) comments(c gatehouse.Credentials, o Options) []string {
+	lines := []string{headline(c, o)}
 	if s.hint != "" {
 		lines = append(lines, "If a tool still uses another profile: "+s.hint)
 	}

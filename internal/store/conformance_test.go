@@ -480,6 +480,47 @@ func TestPreferencesAreKeptPerPerson(t *testing.T) {
 		}
 		_, err = s.Preference(ctx, "corp/2", "favourites")
 		wantKind(t, "somebody else's", err, gatehouse.ErrNotFound)
+		fatal(t, s.SetPreference(ctx, "corp/1", "recents", nil))
+		fatal(t, s.SetPreference(ctx, "corp/2", "favourites", []byte("theirs")))
+		all, err := s.Preferences(ctx, "corp/1")
+		if want := map[string][]byte{"favourites": []byte("new"), "recents": {}}; err != nil || !cmp.Equal(all, want) {
+			t.Errorf("Preferences = %q, %v; want %q", all, err, want)
+		}
+	})
+}
+
+func TestOfTwoChangesToOnePreferenceNoneIsLost(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		s := b.open(t)
+		ctx := t.Context()
+		fatal(t, s.SwapPreference(ctx, "corp/1", "favourites", nil, []byte("a")))
+		wantKind(t, "a second first", s.SwapPreference(ctx, "corp/1", "favourites", nil, []byte("b")), gatehouse.ErrConflict)
+		fatal(t, s.SwapPreference(ctx, "corp/1", "favourites", []byte("a"), []byte("ab")))
+		wantKind(t, "a change of what was", s.SwapPreference(ctx, "corp/1", "favourites", []byte("a"), []byte("ac")), gatehouse.ErrConflict)
+		wantKind(t, "a change of nothing", s.SwapPreference(ctx, "corp/2", "favourites", []byte("a"), []byte("ac")), gatehouse.ErrConflict)
+		if got, err := s.Preference(ctx, "corp/1", "favourites"); err != nil || string(got) != "ab" {
+			t.Errorf("Preference = %q, %v; want ab", got, err)
+		}
+
+		stores := []*Store{s, b.open(t)}
+		together(8, func(i int) {
+			for {
+				old, err := stores[i%2].Preference(ctx, "corp/1", "favourites")
+				if err == nil {
+					err = stores[i%2].SwapPreference(ctx, "corp/1", "favourites", old, append(bytes.Clone(old), byte('0'+i)))
+				}
+				if !errors.Is(err, gatehouse.ErrConflict) {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+		got, err := s.Preference(ctx, "corp/1", "favourites")
+		if err != nil || len(got) != len("ab")+8 {
+			t.Errorf("after eight changes at a time it is %q, %v; want all of them", got, err)
+		}
 	})
 }
 

@@ -25,10 +25,11 @@ const password = "gatehouse"
 
 // Roles that the walks take.
 const (
-	developer = "/roles/111122225555/Developer" // bob's, through a group in a group
-	powerUser = "/roles/444455556666/PowerUser" // bob's, by a rule with session tags
-	readOnly  = "/roles/111122223333/ReadOnly"  // alice's
-	admin     = "/roles/111122223333/Admin"     // alice's; AWS allows an hour
+	developer     = "/roles/111122225555/Developer" // bob's, through a group in a group
+	powerUser     = "/roles/444455556666/PowerUser" // bob's, by a rule with session tags
+	readOnly      = "/roles/111122223333/ReadOnly"  // alice's
+	identityAdmin = "/roles/333344445555/Admin"     // alice's; its rule asks for one click more
+	admin         = "/roles/111122223333/Admin"     // alice's; AWS allows an hour
 )
 
 // startHouse builds the binary and starts its demo, which ends with the test.

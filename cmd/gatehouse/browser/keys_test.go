@@ -122,7 +122,7 @@ var keysWalks = []walk{
 		b.signIn("bob").open(powerUser)
 		for form, want := range map[string]string{
 			"bash": "export AWS_ACCESS_KEY_ID='ASIA", "fish": "set -gx AWS_ACCESS_KEY_ID 'ASIA", "powershell": "$Env:AWS_ACCESS_KEY_ID",
-			"cmd": "set \"AWS_ACCESS_KEY_ID=ASIA", "ini": "[sandbox-poweruser]", "env": "AWS_ACCESS_KEY_ID=", "json": `"Version":1`,
+			"cmd": "set \"AWS_ACCESS_KEY_ID=ASIA", "ini": "aws_session_token = ", "env": "AWS_ACCESS_KEY_ID=", "json": `"Version":1`,
 		} {
 			c := b.opens(func() { b.click("button[value=" + form + "]") })
 			c.wants("body", want)
@@ -156,7 +156,7 @@ func (b *tab) get() *tab {
 
 func keysShown(t *testing.T, w *world) {
 	b := w.browser(t).signIn("bob")
-	b.goes(func() { b.click(`.pair a[aria-label="Keys for Developer in Payments development"]`) })
+	b.goes(func() { b.click(`.pair a[aria-label="Keys Developer in Payments development"]`) })
 	b.wants("h1", "Payments development · Developer")
 	if n := b.count("[data-result]") + b.count("[data-expiry]") + b.count("[data-plain]"); n != 0 {
 		t.Errorf("%d parts are shown before there is anything to show", n)

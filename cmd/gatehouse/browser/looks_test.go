@@ -17,15 +17,15 @@ var looksWalks = []walk{
 	}},
 	{"Tab reaches everything on the portal in reading order", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob")
-		b.tabOrder("Skip·to·the·page Gatehouse q Bob·Okafor Developer Keys PowerUser Keys platform@corp.example.com")
+		b.tabOrder("Skip·to·the·page Gatehouse q Bob·Okafor Take·several·roles·at·once ☆ Developer Keys ☆ PowerUser Keys My·history Keyboard platform@corp.example.com")
 	}},
 	{"Tab reaches everything on a role's page in reading order", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob").open(powerUser)
-		before := "Skip·to·the·page Gatehouse q Bob·Okafor Accounts Open·console profile duration region "
-		after := " Another·way·to·the·console platform@corp.example.com"
-		b.tabOrder(before + "Get·credentials" + after)
+		before := "Skip·to·the·page Gatehouse q Bob·Okafor Accounts Open·console profile duration scope region destination "
+		after := " Make·a·line Links,·and·other·ways·to·the·console platform@corp.example.com"
+		b.tabOrder(before + "Get·credentials macOS·and·Linux sheet" + after)
 		b.get()
-		b.tabOrder(before + "Get·new·credentials macOS·and·Linux sheet Copy Show Download" + after)
+		b.tabOrder(before + "Renew macOS·and·Linux sheet Copy Show Download" + strings.Replace(after, " Links", " your·history Links", 1))
 	}},
 	{"the keyboard alone signs in, takes credentials and signs out", keyboardAlone},
 	{"the skip link leads past the header", func(t *testing.T, w *world) {
@@ -33,7 +33,7 @@ var looksWalks = []walk{
 		b.press(kb.Tab)
 		b.press(kb.Enter)
 		b.press(kb.Tab)
-		b.until("the cursor on the first role", `document.activeElement.innerText === "Developer"`)
+		b.until("the cursor on the first link of the page", `document.activeElement.innerText === "Take several roles at once"`)
 	}},
 	{"every page fits, can be touched, and can be read in light and in the dark", everyPage},
 	{"with forced colours and without motion the page is all there", func(t *testing.T, w *world) {
@@ -89,7 +89,7 @@ func keyboardAlone(t *testing.T, w *world) {
 	b.press(kb.Tab)
 	b.goes(func() { b.press(kb.Enter) })
 	b.wantsAt(developer)
-	b.do("focusing the region", chromedp.Focus(chromedp.CSS("#region")))
+	b.do("focusing the console's page", chromedp.Focus(chromedp.CSS("#destination")))
 	b.press(kb.Tab)
 	b.press(" ")
 	b.until("the credentials", shown)

@@ -13,6 +13,9 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"gatehouse/internal/outside"
 )
 
 // pictures is the folder that the README shows pictures from. `go test
@@ -22,21 +25,111 @@ const pictures = "../../../docs/pictures"
 // largestPicture keeps the README quick.
 const largestPicture = 150 << 10
 
-var pictureWalks = []walk{
-	{"sign-in", func(t *testing.T, w *world) {
-		b := w.camera(t).size(1120, 640, 1).open("/login")
+// shot is one page, and how a person gets there.
+type shot struct {
+	name          string
+	who           string // signs in first; empty: nobody
+	width, height int64
+	walk          func(b *tab)
+}
+
+const (
+	wide  = 1120
+	phone = 390
+)
+
+// shots are every page of the portal, as somebody would show it.
+var shots = []shot{
+	{"sign-in", "", wide, 640, func(b *tab) {
+		b.open("/login")
 		b.typeIn("#username", "alice")
 		b.typeIn("#password", password)
-		b.pictured("sign-in")
 	}},
-	{"portal", func(t *testing.T, w *world) {
-		b := w.camera(t).size(1120, 800, 1).signIn("alice")
-		b.pictured("portal")
+	{"sign-in-refused", "", wide, 720, func(b *tab) { refusal(b, "alice", "wrong") }},
+	{"new-password", "", wide, 760, func(b *tab) { b.open("/me/password?username=alice") }},
+	{"portal", "alice", wide, 1000, func(b *tab) {
+		b.open("/roles/111122224444/Admin").get()
+		b.open("/roles/555566667777/ReadOnly").get()
+		b.open("/")
+		for _, id := range []string{"111122223333", "444455556666"} {
+			if b.count(`.group:not(.shelf) .star[name=star][value="`+id+`"]`) == 1 {
+				b.do("focusing the star", chromedp.Focus(chromedp.CSS(`.group:not(.shelf) .star[value="`+id+`"]`)))
+				b.press(kb.Enter)
+				b.until("the star", `document.querySelector(".shelf .star[value='`+id+`']")`)
+			}
+		}
+		b.open("/")
 	}},
-	{"credentials", func(t *testing.T, w *world) {
-		b := w.camera(t).size(1120, 880, 1).signIn("alice").open(readOnly).get()
-		b.pictured("credentials")
+	{"portal-phone", "alice", phone, 780, func(b *tab) {}},
+	{"portal-two", "bob", wide, 560, func(b *tab) {}},
+	{"portal-none", "dan", wide, 560, func(b *tab) {}},
+	{"portal-300", "carol", wide, 800, func(b *tab) {}},
+	{"portal-search", "carol", wide, 560, func(b *tab) {
+		b.typeIn(".search input", "ship adm")
+		b.press(kb.Enter)
 	}},
+	{"portal-keys", "alice", wide, 800, func(b *tab) { b.click("[data-help]") }},
+	{"person-menu", "alice", wide, 560, func(b *tab) { b.click(".menu summary") }},
+	{"role", "alice", wide, 760, func(b *tab) { b.open(readOnly) }},
+	{"role-phone", "alice", phone, 900, func(b *tab) { b.open(readOnly) }},
+	{"role-links", "alice", wide, 1040, func(b *tab) {
+		b.open(readOnly)
+		b.click("details.more summary")
+	}},
+	{"credentials", "alice", wide, 960, func(b *tab) { b.open(readOnly).get() }},
+	{"credentials-phone", "alice", phone, 1200, func(b *tab) { b.open(readOnly).get() }},
+	{"credentials-scoped", "alice", wide, 1000, func(b *tab) {
+		b.open(readOnly)
+		b.pick("#scope", "Read-only")
+		b.get()
+		b.click("#tab-ini")
+	}},
+	{"line", "alice", wide, 860, func(b *tab) {
+		b.open(readOnly)
+		b.click("[data-park]")
+		b.until("the line", `!document.querySelector("[data-copy-line]").hidden`)
+	}},
+	{"role-confirm", "alice", wide, 760, func(b *tab) { b.open(identityAdmin) }},
+	{"confirm", "alice", wide, 560, func(b *tab) {
+		b.stays("form[data-roles]")
+		b.do("focusing the role", chromedp.Focus(chromedp.CSS(`.group:not(.shelf) button[formaction="`+identityAdmin+`"]`)))
+		b.goes(func() { b.press(kb.Enter) })
+	}},
+	{"several", "alice", wide, 800, func(b *tab) {
+		b.open("/several")
+		for _, role := range []string{"999900001111/ReadOnly", "222233334444/Analyst"} {
+			b.click(`[value="` + role + `"]`)
+		}
+	}},
+	{"several-phone", "alice", phone, 900, func(b *tab) { b.open("/several") }},
+	{"link-pick", "alice", wide, 700, func(b *tab) { b.open("/go?url=https%3A%2F%2Feu-west-1.console.aws.amazon.com%2Fs3%2Fhome") }},
+	{"link-missing", "bob", wide, 640, func(b *tab) { b.open("/go/111122225555/Admin") }},
+	{"why", "bob", wide, 640, func(b *tab) { b.open("/why/111122225555/Developer") }},
+	{"why-not", "dan", wide, 800, func(b *tab) { b.open("/why/111122223333/Admin") }},
+	{"history", "alice", wide, 800, func(b *tab) { b.open("/me/history") }},
+	{"sign-ins", "alice", wide, 640, func(b *tab) { b.open("/me/sessions") }},
+	{"problem", "alice", wide, 640, func(b *tab) { b.open("/nowhere") }},
+}
+
+var pictureWalks = func() (walks []walk) {
+	for _, s := range shots {
+		walks = append(walks, walk{s.name, func(t *testing.T, w *world) {
+			s.shown(t, w).pictured(s.name, int(s.width))
+		}})
+	}
+	return walks
+}()
+
+// shown is a browser that shows the page.
+func (s shot) shown(t *testing.T, w *world) *tab {
+	t.Helper()
+	b := w.camera(t).size(s.width, s.height, 1)
+	b.watch.allows(refused, "status of 403", "status of 404")
+	if s.who != "" {
+		b.signIn(s.who)
+	}
+	s.walk(b)
+	return b
 }
 
 // camera is a browser without scroll bars.
@@ -47,39 +140,45 @@ func (w *world) camera(t *testing.T) *tab {
 	return b
 }
 
-// pictured takes the picture that is called name in light and in the dark.
-func (b *tab) pictured(name string) {
+// pictured takes the picture that is called name in light and in the dark, and
+// has axe-core judge both.
+func (b *tab) pictured(name string, width int) {
 	b.t.Helper()
 	dir := b.t.TempDir()
 	if *update {
 		dir = pictures
 	}
 	b.do("moving the mouse away", chromedp.MouseEvent(chromedp.MouseMoved, 1, 1))
-	light := b.scheme("light").picture(filepath.Join(dir, name+".png"))
-	dark := b.scheme("dark").picture(filepath.Join(dir, name+"-dark.png"))
-	if light < 0.7 || dark > 0.3 {
+	axe := outside.Axe(b.t)
+	light := b.scheme("light").picture(filepath.Join(dir, name+".png"), width)
+	faults := b.judgedBy(axe)
+	dark := b.scheme("dark").picture(filepath.Join(dir, name+"-dark.png"), width)
+	for _, fault := range append(faults, b.judgedBy(axe)...) {
+		b.t.Errorf("%s: axe-core finds %s", name, fault)
+	}
+	if light < 0.6 || dark > 0.3 {
 		b.t.Errorf("%s: the light one is %.2f bright and the dark one %.2f", name, light, dark)
 	}
 }
 
 // picture saves what the window shows, and is how bright it is: 0 to 1. A
 // picture that shows nothing, or too much for the README, fails.
-func (b *tab) picture(path string) (brightness float64) {
+func (b *tab) picture(path string, width int) (brightness float64) {
 	b.t.Helper()
 	eval[*runtime.RemoteObject](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
 		.then(() => Promise.all(document.getAnimations().map(a => a.finished)))`)
 	file := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
-	shot, err := png.Decode(bytes.NewReader(file))
+	image, err := png.Decode(bytes.NewReader(file))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	if err := os.WriteFile(path, file, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-	brightness, colours, plain := judged(shot)
+	brightness, colours, plain := judged(image)
 	b.t.Logf("%s: %d KB, %d colours", filepath.Base(path), len(file)>>10, colours)
-	if len(file) > largestPicture || shot.Bounds().Dx() != 1120 || colours < 50 || plain > 0.97 {
-		b.t.Errorf("%s is %v and %d bytes, with %d colours, one of them on %.0f %% of it", path, shot.Bounds().Max, len(file), colours, 100*plain)
+	if len(file) > largestPicture || image.Bounds().Dx() != width || colours < 50 || plain > 0.97 {
+		b.t.Errorf("%s is %v and %d bytes, with %d colours, one of them on %.0f %% of it", path, image.Bounds().Max, len(file), colours, 100*plain)
 	}
 	return brightness
 }

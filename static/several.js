@@ -1,0 +1,39 @@
+// Counts what is ticked, and lets no more be ticked than can be taken at once.
+
+const form = document.querySelector("[data-several]");
+const box = document.querySelector(".search input");
+if (form) {
+  const said = form.querySelector("[data-ticked]");
+  const boxes = [...form.querySelectorAll("input[name=role]")];
+  const most = 20;
+  let last = -Infinity;
+
+  const tell = () => {
+    const n = boxes.filter((b) => b.checked).length;
+    said.textContent = n === 0 ? "" : n > most ? `${n} ticked: ${n - most} too many` : `${n} ticked`;
+  };
+  form.addEventListener("input", tell);
+  form.addEventListener("submit", (e) => {
+    const now = performance.now();
+    if (now - last < 1000) {
+      e.preventDefault();
+      return;
+    }
+    last = now;
+    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  });
+  tell();
+
+  // The search box narrows what is shown; what is ticked stays ticked, and stays.
+  const rows = boxes.map((b) => {
+    const row = b.closest(".row");
+    return { tick: b.closest(".tick"), box: b, text: `${b.value} ${row.textContent}`.toLowerCase(), row };
+  });
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const r of rows) r.tick.hidden = !r.box.checked && !words.every((w) => r.text.includes(w));
+    for (const row of form.querySelectorAll(".row")) row.hidden = !row.querySelector(".tick:not([hidden])");
+    for (const group of form.querySelectorAll(".group")) group.hidden = !group.querySelector(".row:not([hidden])");
+  });
+  box.form.addEventListener("submit", (e) => e.preventDefault());
+}
