@@ -127,6 +127,12 @@ type Entitlement struct {
 	Blocked        string        // not empty: why it cannot be handed out although a rule gives it, for the person
 }
 
+// Application is a service provider other than AWS that a person may sign in to.
+type Application struct {
+	Name     string // of the configuration
+	EntityID string
+}
+
 // Via says which rule gives an entitlement, and by which group.
 type Via struct {
 	Rule  int // number of the rule in access.rules, from 1
@@ -155,6 +161,7 @@ type Session struct {
 	ProvedAt time.Time // when they last did
 	Door     Door
 	IP       string // from where
+	Client   string `json:",omitempty"` // the program that acts for them, as it calls itself; empty: they do
 }
 
 // Form is the shape in which somebody wants a hand-out.
@@ -188,12 +195,22 @@ type Ask struct {
 	Reason      string        // the person's own words, for the record
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
+	Shared      bool          // give what the same session was given before, while it is good for long enough
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
-	InResponseTo string // the request's ID; with it the answer is bound to that request
-	ACS          string // where the answer goes, as chosen among the provider's own; empty: its default
-	RelayState   string // given back byte for byte
+	InResponseTo string   // the request's ID; with it the answer is bound to that request
+	ACS          string   // where the answer goes, as chosen among the provider's own; empty: its default
+	RelayState   string   // given back byte for byte
+	NameIDFormat string   // in which the person must be named; empty: the provider's usual one
+	Subject      Name     // whom it must be about; empty: whoever is signed in
+	Contexts     []string // classes of sign-in of which theirs must be one; empty: any will do
+}
+
+// Name is what a service provider calls a person: a value in a format of SAML.
+type Name struct {
+	Format string `json:"format,omitempty"`
+	Value  string `json:"value,omitempty"`
 }
 
 // Credentials are temporary AWS credentials.
@@ -222,6 +239,8 @@ type Event struct {
 	Methods   []string  `json:"methods,omitempty"`    // how they proved who they are
 	RequestID string    `json:"request_id,omitempty"` // ours
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
+	Client    string    `json:"client,omitempty"`     // the program that acts for the person, as it calls itself
+	Shared    bool      `json:"shared,omitempty"`     // credentials that were handed out before, to the same session
 	Count     int       `json:"count,omitempty"`      // how many refusals alike it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
@@ -247,12 +266,16 @@ const (
 	EventSignInAccepted  EventKind = "signin.accepted"
 	EventSignInRefused   EventKind = "signin.refused"
 	EventSignOut         EventKind = "signout"
+	EventTokenReused     EventKind = "token.reused" // somebody has a copy of a program's token: its sign-in was ended
 	EventGranted         EventKind = "granted"
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"
 	EventPasswordRefused EventKind = "password.refused" // a change that was asked for and not made
-	EventKeyCreated      EventKind = "key.created"      // a signing key
-	EventStarted         EventKind = "replica.start"    // a replica began its chain
+	EventKeyCreated      EventKind = "key.created"      // a signing key; Reason names it
+	EventKeyImported     EventKind = "key.imported"
+	EventKeyPromoted     EventKind = "key.promoted" // it signs now
+	EventKeyRetired      EventKind = "key.retired"
+	EventStarted         EventKind = "replica.start" // a replica began its chain
 )
 
 // Link is an event's place in its replica's chain.

@@ -115,12 +115,35 @@ func (f *fakeRecords) ForgetOwner(_ context.Context, _, owner string) (int, erro
 	})
 }
 
+func (f *fakeRecords) ForgetID(_ context.Context, _, owner, id string) error {
+	return f.write(func() error {
+		if r, ok := f.rows[id]; !ok || r.owner != owner {
+			return gatehouse.ErrNotFound
+		}
+		delete(f.rows, id)
+		return nil
+	})
+}
+
+func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) ([]gatehouse.Record, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []gatehouse.Record
+	for key, r := range f.rows {
+		if strings.HasPrefix(key, kind+" ") && r.owner == owner {
+			list = append(list, gatehouse.Record{ID: key, Body: r.body, Expires: r.expires})
+		}
+	}
+	return list, f.err
+}
+
 // fakeBroker knows alice, and answers with what the test put in.
 type fakeBroker struct {
 	mu           sync.Mutex
 	now          func() time.Time
 	user         gatehouse.User
 	entitlements []gatehouse.Entitlement
+	applications []gatehouse.Application
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
@@ -177,6 +200,8 @@ func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.
 }
 
 func (f *fakeBroker) Entitlements(gatehouse.Session) []gatehouse.Entitlement { return f.entitlements }
+
+func (f *fakeBroker) Applications(gatehouse.Session) []gatehouse.Application { return f.applications }
 
 func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.Ask) (access.Grant, error) {
 	f.mu.Lock()

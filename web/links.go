@@ -35,10 +35,11 @@ func localPath(raw string) string {
 // deceives reports characters that browsers treat otherwise than url.Parse.
 func deceives(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' || r == 0xfffd }
 
-// returnable is the list: the portal, a role's page, a shared link, and a
-// SAML request that waits for a sign-in.
+// returnable is the list: the portal, a role's page, a shared link, and what
+// waits for a sign-in: a SAML request, a program.
 func returnable(path string) bool {
-	if path == "/" || path == "/saml/continue" {
+	switch path {
+	case "/", "/saml/continue", "/device", "/authorize", "/v1/authorize", "/me/sessions":
 		return true
 	}
 	part := strings.Split(path, "/")[1:]

@@ -47,6 +47,24 @@ func (s *Server) protocolDoor() http.Handler {
 	return chain(named("/saml/", h), s.identify, s.guard, s.headers, s.bounded, s.rightHost, limit(protocolLimit))
 }
 
+// apiDoor is for programs: cookies mean nothing there, and what fails before
+// the door itself answers is told as JSON.
+func (s *Server) apiDoor(route string) http.Handler {
+	h := s.serve(s.missing)
+	if s.deps.API != nil {
+		h = s.deps.API
+	}
+	return chain(named(route, h), s.identify, forPrograms, s.guard, s.rightHost, s.headers, limit(formLimit))
+}
+
+func forPrograms(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Cookie")
+		r.Header.Set("Accept", "application/json")
+		next.ServeHTTP(w, r)
+	})
+}
+
 // plainDoor is for what anybody may fetch under any name: health and assets.
 func (s *Server) plainDoor(route string, h http.Handler) http.Handler {
 	return chain(named(route, h), s.identify, s.guard, s.headers)

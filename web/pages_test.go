@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 func TestPortal(t *testing.T) {
@@ -213,13 +214,21 @@ func TestEveryPageWithFullData(t *testing.T) {
 	full := map[string]any{
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
-		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
+		"portal.html": portalPage{Applications: []application{{"Wiki", "/saml/launch?sp=x"}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Sections: []section{{"s", []account{{view, []role{{Name: "r", Path: "/r", Primary: true}, {Name: "r2", Path: "/r2", Blocked: true}}}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Opens: "d", Texts: textForms, Stale: &at},
-		"problem.html": p,
-		"leave.html":   leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
-		"post.html":    posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
+		"device.html": devicePage{frame: f, Code: "ABCD-EFGH", Refused: "why"},
+		"consent.html": consentPage{frame: f, Action: "/device", Fields: []field{{"n", "v"}}, Client: "c", Code: "ABCD-EFGH", Host: "127.0.0.1:1",
+			IP: "192.0.2.1", Own: "192.0.2.2", At: &at, Lasts: "12 hours", Roles: "1 role"},
+		"rolelogin.html": roleLoginPage{frame: f, Fields: []field{{"n", "v"}}, Host: "127.0.0.1:1", Sections: []loginAccount{{"a", []loginRole{{"a/r", "r"}}}}, Lasts: "l"},
+		"carry.html":     carryPage{frame: f, Answer: "x"},
+		"answered.html":  answeredPage{frame: f, Client: "c", Agreed: true},
+		"programs.html":  programsPage{frame: f, Said: "said", Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c"}}},
+		"problem.html":   withBack(p),
+		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
+		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {
 		data, ok := full[name]
@@ -267,4 +276,10 @@ func BenchmarkPortal(b *testing.B) {
 			b.ReportMetric(float64(size)/1024, "KiB")
 		})
 	}
+}
+
+// withBack is p for somebody whom an application sent.
+func withBack(p problem) problem {
+	p.Back = &posting{URL: "https://wiki.example/acs", Host: "wiki.example", SAMLResponse: "x", RelayState: "y"}
+	return p
 }

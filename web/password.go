@@ -87,6 +87,11 @@ func (s *Server) passwordChanged(w http.ResponseWriter, r *http.Request, person 
 	if _, err := s.deps.Records.ForgetOwner(r.Context(), recordKind, person); err != nil {
 		s.note(r, "sessions not ended after a change of password", err)
 	}
+	if s.deps.Programs != nil {
+		if _, err := s.deps.Programs.EndAll(r.Context(), person); err != nil {
+			s.note(r, "command-line sign-ins not ended after a change of password", err)
+		}
+	}
 	if err := s.sessions.finish(w, r); err != nil {
 		return err
 	}

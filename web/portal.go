@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,12 @@ type portalPage struct {
 	Groups   string // "You are in 4 groups, none of which gives a role."
 	Found    bool   // something matches the search
 	Sections []section
+
+	Applications []application
 }
+
+// application is a service provider that the person may open.
+type application struct{ Name, Path string }
 
 // section is the accounts of one environment.
 type section struct {
@@ -78,7 +84,20 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Counts = count(len(rows), "account") + ", " + count(len(all), "role") + "."
 	p.Sections = sectionsOf(matching(rows, p.Query))
 	p.Found = len(p.Sections) > 0
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	return s.render(w, http.StatusOK, "portal.html", p)
+}
+
+// applicationsOf are those that match the search box. Opening one begins a
+// sign-in there, as a link on any other page would.
+func applicationsOf(all []gatehouse.Application, query string) []application {
+	var list []application
+	for _, a := range all {
+		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
+			list = append(list, application{a.Name, "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
+		}
+	}
+	return list
 }
 
 // expiresSoon says how soon, in days, or nothing when it is not within the time.

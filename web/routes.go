@@ -30,14 +30,26 @@ func (s *Server) routes() []route {
 		{"GET", "/roles/{account}/{role}", s.signedIn(s.role)},
 		{"POST", "/roles/{account}/{role}", s.signedIn(s.handOut)},
 		{"GET", "/go/{account}/{role}", s.link},
+		{"GET", "/device", s.signedIn(s.ifPrograms(s.deviceForm))},
+		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
+		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},
+		{"POST", "/authorize", s.signedIn(s.ifPrograms(s.answerAuthorize))},
+		{"GET", "/v1/authorize", s.signedIn(s.ifPrograms(s.roleLogin))},
+		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
+		{"GET", "/me/sessions", s.signedIn(s.ifPrograms(s.programs))},
+		{"POST", "/me/sessions", s.signedIn(s.ifPrograms(s.endProgram))},
+		{"GET", "/start", s.start},
 	}
 }
 
-// doors puts the three doors side by side, each behind its own chain.
+// doors puts the doors side by side, each behind its own chain.
 func (s *Server) doors() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.pagesDoor())
 	mux.Handle("/saml/", s.protocolDoor())
+	for _, path := range []string{"/oidc/", "/sso/", "/v1/token"} {
+		mux.Handle(path, s.apiDoor(path))
+	}
 	mux.Handle("GET /static/{name}", s.plainDoor("/static/", static.Handler(s.serve(s.missing))))
 	mux.Handle("GET /healthz", s.plainDoor("/healthz", http.HandlerFunc(s.alive)))
 	mux.Handle("GET /readyz", s.plainDoor("/readyz", http.HandlerFunc(s.ready)))

@@ -271,6 +271,11 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 	return err
 }
 
+// backNames are the wishes that a form may hold: of a role's page, and of a
+// program that asks for a sign-in.
+var backNames = []string{"destination", "region", "duration",
+	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method"}
+
 // pathBack is where to return after a sign-in: the page itself, or the page
 // whose form was sent, with the wishes that it held.
 func pathBack(r *http.Request) string {
@@ -279,7 +284,7 @@ func pathBack(r *http.Request) string {
 	}
 	back := r.URL.Path
 	if readForm(r) == nil {
-		if q := kept(r.PostForm, "destination", "region", "duration"); q != "" {
+		if q := kept(r.PostForm, backNames...); q != "" {
 			back += "?" + q
 		}
 	}

@@ -114,6 +114,16 @@ func (nobody) Name() string { return "corp" }
 // handOut is a whole hand-out for somebody in 60 groups: policy, assertion,
 // STS, record.
 func handOut(tb testing.TB) func() {
+	_, broker, session, ask := counter(tb)
+	return func() {
+		if _, err := broker.Grant(tb.Context(), session, ask); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// counter is what a hand-out needs, with somebody in 60 groups who asks.
+func counter(tb testing.TB) (*store.Store, *access.Broker, gatehouse.Session, gatehouse.Ask) {
 	role := gatehouse.Role{Partition: "aws", Account: "111122223333", Path: "/", Name: "Developer"}
 	dir := tb.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "secret.key"), []byte(strings.Repeat("s", 32)), 0o600); err != nil {
@@ -123,7 +133,7 @@ func handOut(tb testing.TB) func() {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	broker := wire(tb, cfg)
+	s, broker := wire(tb, cfg)
 	session := gatehouse.Session{ID: "s", Methods: []string{"password"}, ProvedAt: time.Now(), Door: gatehouse.DoorPages, IP: "192.0.2.1",
 		User: gatehouse.User{Directory: "corp", ID: "1", Username: "bob", DN: "CN=Bob,DC=corp", DisplayName: "Bob", ReadAt: time.Now()}}
 	for i := range 60 {
@@ -134,15 +144,11 @@ func handOut(tb testing.TB) func() {
 		session.User.Groups = append(session.User.Groups, gatehouse.Group{Name: name, DN: "CN=" + name + ",OU=AWS,DC=corp"})
 	}
 	ask := gatehouse.Ask{Account: role.Account, Role: role.Name, Form: gatehouse.FormJSON, Duration: time.Hour, IP: "192.0.2.1", RequestID: "r"}
-	return func() {
-		if _, err := broker.Grant(tb.Context(), session, ask); err != nil {
-			tb.Fatal(err)
-		}
-	}
+	return s, broker, session, ask
 }
 
 // wire is house.furnish without doors.
-func wire(tb testing.TB, cfg *config.Config) *access.Broker {
+func wire(tb testing.TB, cfg *config.Config) (*store.Store, *access.Broker) {
 	check := func(err error) {
 		if err != nil {
 			tb.Fatal(err)
@@ -160,7 +166,7 @@ func wire(tb testing.TB, cfg *config.Config) *access.Broker {
 	check(err)
 	idp, err := saml.New(cfg.SAML, endpoints(cfg, client), h.keys, h.nameIDKey, nil)
 	check(err)
-	return access.New(access.Deps{
+	return s, access.New(access.Deps{
 		Directories: []access.Source{{Directory: nobody{}, MaxAge: time.Hour}}, Policy: cfg.Policy, IdP: idp, AWS: client, Audit: record,
 		Counters: s, Learnt: s, Throttle: cfg.Access.Throttle, RolePage: rolePage(cfg), Log: log,
 	})

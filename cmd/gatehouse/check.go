@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -66,6 +67,7 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	list := []gatehouse.Finding{{Subject: "configuration", State: gatehouse.FindingOK,
 		Detail: fmt.Sprintf("directories: %d, accounts: %d, rules: %d", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
+	list = append(list, web.CheckProxy(ctx, cfg.Web, http.DefaultClient))
 	list = append(list, checkStore(ctx, cfg)...)
 	list = append(list, kerberos.Check(ctx, cfg.Windows)...)
 	for _, dc := range cfg.Directories {

@@ -147,7 +147,9 @@ func TestGuessesCostActiveDirectoryTwoBindsAndThePersonNothing(t *testing.T) {
 	dn := "CN=racer,OU=People," + outside.SambaBaseDN
 	read := reader(t, d.LDAPS, outside.SambaServiceDN, outside.SambaServicePassword, d.CA)
 	way := func(replica int) func() *http.Transport {
-		return func() *http.Transport { return (&pair{outskirts: &outskirts{roots: d.roots()}, addresses: d.addresses}).way(replica) }
+		return func() *http.Transport {
+			return (&pair{outskirts: &outskirts{roots: d.roots()}, addresses: d.addresses}).way(replica)
+		}
 	}
 	own := newBrowser(t, "https://"+windowsHost, way(0)())
 	own.post("/login", "username", "racer", "password", outside.SambaPassword).want(t, 200, "You have no roles yet")

@@ -17,12 +17,15 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/aws"
 	"gatehouse/internal/config"
+	"gatehouse/internal/delegate"
 	"gatehouse/internal/kerberos"
 	"gatehouse/internal/store"
 	"gatehouse/ldap"
 	"gatehouse/saml"
 	"gatehouse/web"
 	"gatehouse/web/idp"
+	"gatehouse/web/signinapi"
+	"gatehouse/web/ssoapi"
 )
 
 // house is a running Gatehouse: what lives as long as the process does, and
@@ -33,6 +36,7 @@ type house struct {
 	mu        sync.Mutex // one change at a time: of keys, of rooms
 	keys      []gatehouse.SigningKey
 	nameIDKey []byte
+	tokenKey  []byte // marks clients and tokens of command-line sign-ins
 	marks     []byte // the key of what access marks browsers and failed passwords with
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
@@ -100,6 +104,9 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 	if h.nameIDKey, err = h.store.Secret(ctx, "nameid", 32); err != nil {
 		return fmt.Errorf("name identifier key: %w", err)
 	}
+	if h.tokenKey, err = h.store.Secret(ctx, "tokens", 32); err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
 	if h.marks, err = h.store.Secret(ctx, "marks", 32); err != nil {
 		return fmt.Errorf("key of browsers' marks: %w", err)
 	}
@@ -129,9 +136,11 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Tickets: tickets, Directories: sources, Policy: cfg.Policy, IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
-	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
-		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
+		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
+		Broker: broker, Records: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {
@@ -142,6 +151,16 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	r.stop = stop
 	broker.KeepLimits(limits)
 	return r, nil
+}
+
+// programDoors are the APIs that AWS's own clients speak.
+func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
+	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", sso.Handler())
+	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())
+	return mux
 }
 
 func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
@@ -197,7 +216,7 @@ func (h *house) openTickets(cfg *config.Config) (access.Tickets, error) {
 
 // endpoints says where the world reaches us, and where AWS takes responses.
 func endpoints(cfg *config.Config, client *aws.Client) saml.Endpoints {
-	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso")}
+	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso"), SLO: publicURL(cfg, "saml", "slo"), ECP: publicURL(cfg, "saml", "ecp")}
 	for _, a := range cfg.Accounts {
 		if acs := client.Recipient(a); !slices.Contains(e.AWS, acs) {
 			e.AWS = append(e.AWS, acs)

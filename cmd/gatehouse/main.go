@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, errReported) {
 		return exitFailed
 	}
+	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.ExitCode() > 0 {
+		return ended.ExitCode() // of what gatehouse exec has run, and that has said why
+	}
 	name := strings.TrimPrefix(called.CommandPath(), "gatehouse")
 	if name != "" {
 		name = strings.TrimSpace(name) + ": "
@@ -86,7 +90,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand(stdout))
-	root.AddCommand(completionCommand(stdout), demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), versionCommand(stdout))
+	root.AddCommand(completionCommand(stdout), demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), keysCommand(stdout), versionCommand(stdout))
+	root.AddCommand(laptopCommands(stdout, stderr)...)
 	return root
 }
 

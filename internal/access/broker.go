@@ -18,6 +18,7 @@ import (
 type Broker struct {
 	d        Deps
 	throttle throttle
+	shared   handOuts
 }
 
 // Deps is what a Broker works with.
@@ -206,6 +207,18 @@ func (b *Broker) Entitlements(s gatehouse.Session) []gatehouse.Entitlement {
 	return b.d.Policy.Entitlements(s.User)
 }
 
+// Applications lists the service providers besides AWS that the session's
+// person may sign in to, by name. It grants nothing.
+func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
+	var list []gatehouse.Application
+	for _, sp := range b.d.IdP.Providers() {
+		if _, _, err := b.d.Policy.Provider(s.User, sp.Name); err == nil && !sp.AWS {
+			list = append(list, gatehouse.Application{Name: sp.Name, EntityID: sp.EntityID})
+		}
+	}
+	return list
+}
+
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 	e := personal(s)
@@ -268,7 +281,12 @@ func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		return Grant{}, err
 	}
 	grant := Grant{Entitlement: e, Ask: ask}
-	if err := b.handOut(ctx, s, &grant, event); err != nil {
+	if ask.Shared && ask.Form == gatehouse.FormJSON {
+		grant, err = b.share(ctx, s, grant, event)
+	} else {
+		err = b.handOut(ctx, s, &grant, event)
+	}
+	if err != nil {
 		return Grant{}, err
 	}
 	if wanted > grant.Ask.Duration {
@@ -346,7 +364,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 		Audience:     audience,
 		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
 		AuthnInstant: s.ProvedAt,
-		AuthnContext: authnContext(s),
+		AuthnContext: AuthnContext(s),
 		SessionIndex: b.d.IdP.NameID(s.ID, audience),
 		AWS: &saml.AWS{
 			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},
@@ -400,7 +418,7 @@ func personal(s gatehouse.Session) gatehouse.Event {
 	u := s.User
 	return gatehouse.Event{
 		Person: u.Key(), Username: u.Username, Directory: u.Directory, DN: u.DN,
-		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods,
+		Door: s.Door, IP: s.IP, Session: s.ID, Methods: s.Methods, Client: s.Client,
 	}
 }
 

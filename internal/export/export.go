@@ -125,6 +125,18 @@ func variables(c gatehouse.Credentials, o Options) []variable {
 	return vs
 }
 
+// Environment is c as NAME=value, for a process that is started with it.
+func Environment(c gatehouse.Credentials, o Options) ([]string, error) {
+	if err := complete(c); err != nil {
+		return nil, err
+	}
+	var env []string
+	for _, v := range variables(c, o) {
+		env = append(env, v.name+"="+v.value)
+	}
+	return env, nil
+}
+
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // headline says what follows and how long it is good.

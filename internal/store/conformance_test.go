@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -279,6 +280,35 @@ func TestOfManyWhoAskAtOnceOneIsTheFirst(t *testing.T) {
 	})
 }
 
+func TestOneOfTwentySwapsABody(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		one, other := b.open(t), b.open(t)
+		ctx := t.Context()
+		fatal(t, one.Put(ctx, "cli", "k", "o", []byte("old"), b.clock.now().Add(time.Minute)))
+		var done atomic.Int32
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				s := []*Store{one, other}[i%2]
+				switch err := s.Swap(ctx, "cli", "k", []byte("old"), fmt.Appendf(nil, "new %d", i)); {
+				case err == nil:
+					done.Add(1)
+				case !errors.Is(err, gatehouse.ErrConflict):
+					t.Errorf("Swap: %v, want ErrConflict", err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 {
+			t.Errorf("%d swapped one body, want 1", done.Load())
+		}
+		wantKind(t, "Swap of nothing", one.Swap(ctx, "cli", "none", nil, []byte("x")), gatehouse.ErrConflict)
+		b.clock.advance(time.Minute)
+		body, _ := one.Get(ctx, "cli", "k")
+		wantKind(t, "Swap at the expiry", one.Swap(ctx, "cli", "k", body, []byte("x")), gatehouse.ErrConflict)
+	})
+}
+
 func TestTouchMovesTheExpiryAndReplaceDoesNot(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		s := b.open(t)
@@ -481,6 +511,52 @@ func TestReplicasAgreeOnTheFirstSigningKey(t *testing.T) {
 		})
 		if made != 1 || len(got) != 1 {
 			t.Errorf("%d keys were made and %d seen, want one: %v", made, len(got), got)
+		}
+	})
+}
+
+func TestSigningKeysChangeAllAtOnceOrNotAtAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		s, other := b.open(t), b.open(t)
+		first := aKey("k1", []byte("one"))
+		if _, err := s.FirstSigningKey(t.Context(), func() (gatehouse.SigningKey, error) { return first, nil }); err != nil {
+			t.Fatal(err)
+		}
+		refused := errors.New("not like this")
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			keys[0].State = gatehouse.KeyRetired
+			return keys, refused
+		}); !errors.Is(err, refused) {
+			t.Errorf("ChangeSigningKeys = %v, want the refusal", err)
+		}
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			if len(keys) != 1 || keys[0].State != first.State || string(keys[0].PrivateKey) != "one" {
+				t.Errorf("after the refusal the keys are %+v", keys)
+			}
+			keys[0].State = gatehouse.KeyNext
+			return append(keys, aKey("k2", []byte("two"))), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := other.SigningKeys(t.Context())
+		got := map[string]string{}
+		for _, k := range keys {
+			got[k.ID] = string(k.State) + " " + string(k.PrivateKey)
+		}
+		if want := (map[string]string{"k1": "next one", "k2": string(first.State) + " two"}); err != nil || !maps.Equal(got, want) {
+			t.Errorf("another replica sees %v, %v; want %v", got, err, want)
+		}
+		// Two who change at the same time do not lose each other's key.
+		stores := []*Store{s, other}
+		together(4, func(i int) {
+			if err := stores[i%2].ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+				return append(keys, aKey(fmt.Sprint("more", i), []byte("x"))), nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 6 {
+			t.Errorf("%d keys, %v; want 6", len(keys), err)
 		}
 	})
 }

@@ -117,6 +117,23 @@ func (s *Store) Replace(ctx context.Context, kind, key string, body []byte) erro
 	return s.must(s.exec(ctx, q, kind, keyHash(kind, key), now, made, orEmpty(body)))
 }
 
+// Swap gives a record a new body if it still has the old one, byte for byte,
+// and leaves its expiry alone. Of many who change one body at the same time,
+// on any replica, one does; the others, and who asks for a record that is not
+// there, get ErrConflict.
+func (s *Store) Swap(ctx context.Context, kind, key string, old, body []byte) error {
+	const q = `
+		update records
+		set body = $6
+		where kind = $1 and key_hash = $2 and expires_at > $3 and created_at <= $4 and body = $5`
+	now, made := s.alive()
+	n, err := s.exec(ctx, q, kind, keyHash(kind, key), now, made, orEmpty(old), orEmpty(body))
+	if err == nil && n == 0 {
+		return gatehouse.ErrConflict
+	}
+	return err
+}
+
 // must is for changes of one thing that has to be there.
 func (s *Store) must(n int, err error) error {
 	if err == nil && n == 0 {

@@ -1,0 +1,108 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"gatehouse"
+	"gatehouse/internal/delegate"
+)
+
+// roleLoginPage asks which one role `aws login` may have, if any.
+type roleLoginPage struct {
+	frame
+	Fields   []field
+	Host     string // where the program waits on this computer; empty: the person carries the answer
+	Sections []loginAccount
+	Lasts    string
+}
+
+type loginAccount struct {
+	Name  string
+	Roles []loginRole
+}
+
+type loginRole struct{ Value, Name string }
+
+// carryPage shows the answer that the person carries to the program.
+type carryPage struct {
+	frame
+	Answer string
+}
+
+// confirmation is the page that AWS's own sign-in shows the answer on. Here
+// it only stands for the wish to have it shown.
+func (s *Server) confirmation() string { return s.public.String() + "/v1/sessions/confirmation" }
+
+// roleLogin shows what `aws login` wants.
+func (s *Server) roleLogin(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q := r.URL.Query()
+	l, err := delegate.ReadRoleLogin(q, s.confirmation())
+	if err != nil {
+		return err
+	}
+	if _, err := s.refresh(w, r, v); err != nil {
+		return err
+	}
+	p := roleLoginPage{frame: s.frame(&v.Session, ""), Lasts: inWords(s.cfg.Session.CLI)}
+	p.Narrow = true
+	if u, err := url.Parse(l.RedirectURI); err == nil && !l.Remote {
+		p.Host = u.Host
+	}
+	for _, name := range asked {
+		p.Fields = append(p.Fields, field{name, q.Get(name)})
+	}
+	for _, row := range rowsOf(s.deps.Broker.Entitlements(v.Session)) {
+		one := loginAccount{Name: row.Name + " · " + row.Digits}
+		for _, has := range row.Roles {
+			if !has.Blocked {
+				one.Roles = append(one.Roles, loginRole{row.ID + "/" + has.Name, has.Name})
+			}
+		}
+		if len(one.Roles) > 0 {
+			p.Sections = append(p.Sections, one)
+		}
+	}
+	return s.render(w, http.StatusOK, "rolelogin.html", p)
+}
+
+// answerRoleLogin takes the person's choice back to the program.
+func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visit) error {
+	agreed, err := readAnswer(r)
+	if err != nil {
+		return err
+	}
+	l, err := delegate.ReadRoleLogin(r.PostForm, s.confirmation())
+	if err != nil {
+		return err
+	}
+	f := factsFrom(r.Context())
+	if !agreed {
+		back, err := s.deps.Programs.Disagree(r.Context(), v.Session, l.Authorization, f.ip, f.id)
+		if err != nil && !l.Remote {
+			return err
+		}
+		if l.Remote {
+			p := answeredPage{frame: s.frame(&v.Session, ""), Client: l.Client.Name}
+			p.Narrow = true
+			return s.render(w, http.StatusOK, "answered.html", p)
+		}
+		return s.leave(w, r, back, "your program", "")
+	}
+	account, role, _ := strings.Cut(r.PostForm.Get("role"), "/")
+	if _, ok := find(s.deps.Broker.Entitlements(v.Session), account, role); !ok {
+		return fmt.Errorf("aws login: %w", gatehouse.ErrNotEntitled)
+	}
+	back, carry, err := s.deps.Programs.AgreeRole(r.Context(), v.Session, l, account, role, f.ip, f.id)
+	if err != nil {
+		return err
+	}
+	if carry == "" {
+		return s.leave(w, r, back, "your program", "")
+	}
+	p := carryPage{frame: s.frame(&v.Session, ""), Answer: carry}
+	p.Narrow = true
+	return s.render(w, http.StatusOK, "carry.html", p)
+}
