@@ -62,7 +62,7 @@ func TestLocalPath(t *testing.T) {
 }
 
 func FuzzLocalPath(f *testing.F) {
-	for _, s := range []string{"/", "/roles/111122223333/ReadOnly?x=%2f", "//evil.example", `/\evil`, "/\t/e", "/saml/continue/abc", "/go/111122223333/a@b", "https:/x", "/%2e%2e//e", "/?//evil"} {
+	for _, s := range []string{"/", "/roles/111122223333/ReadOnly?x=%2f", "//evil.example", `/\evil`, "/\t/e", "/saml/continue/abc", "/go/111122223333/a@b", "https:/x", "/%2e%2e//e", "/?//evil", "//", "//?x"} {
 		f.Add(s)
 	}
 	origin, err := url.Parse(publicURL + "/login")
