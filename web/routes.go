@@ -49,6 +49,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/authorize", s.signedIn(s.ifPrograms(s.roleLogin))},
 		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
 		{"GET", "/start", s.start},
+		{"GET", "/start/{$}", s.start},
 	}
 }
 
