@@ -399,7 +399,7 @@ func TestHistory(t *testing.T) {
 	h.events.all[5].IP = "203.0.113.5"
 	cookie := h.signIn()
 	page := wantStatus(t, h.get("/me/history", cookie), 200)
-	wantContains(t, page, "Still good", `href="/roles/111122223333/ReadOnly"`, "Keys for bash", "only read-only", "Not handed out", "AWS refused", "<bdi>9999 9999 9999</bdi> · Gone", "21 November 2026")
+	wantContains(t, page, "Still good", `href="/roles/111122223333/ReadOnly"`, "Keys for bash", "only read-only", "Not handed out", "AWS refused", "<bdi>9999 9999 9999</bdi> · Gone", "21 Nov 2026")
 	wantLacks(t, page, "203.0.113.5")
 	if n := strings.Count(page, `class="row event`); n != historyLength {
 		t.Errorf("%d entries, want %d", n, historyLength)
