@@ -46,6 +46,14 @@ var (
 	// It comes together with ErrNotEntitled.
 	ErrNotAdmitted = errors.New("not admitted to the service provider")
 
+	// ErrAnotherPerson: a service provider asked for a certain person, and
+	// somebody else is signed in.
+	ErrAnotherPerson = errors.New("not the person that was asked for")
+
+	// ErrAnotherProof: a service provider asked for a way of sign-in that is
+	// not how this person proved who they are.
+	ErrAnotherProof = errors.New("not proved in the way that was asked for")
+
 	// ErrNoSession: nobody is signed in here, or not any more.
 	ErrNoSession = errors.New("not signed in")
 

@@ -132,6 +132,12 @@ type Entitlement struct {
 	Blocked        string        // not empty: why it cannot be handed out although a rule gives it, for the person
 }
 
+// Application is a service provider other than AWS that a person may sign in to.
+type Application struct {
+	Name     string // of the configuration
+	EntityID string
+}
+
 // Via says which rule gives an entitlement, and by which group.
 type Via struct {
 	Rule  int // number of the rule in access.rules, from 1
@@ -199,9 +205,18 @@ type Ask struct {
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
-	InResponseTo string // the request's ID; with it the answer is bound to that request
-	ACS          string // where the answer goes, as chosen among the provider's own; empty: its default
-	RelayState   string // given back byte for byte
+	InResponseTo string   // the request's ID; with it the answer is bound to that request
+	ACS          string   // where the answer goes, as chosen among the provider's own; empty: its default
+	RelayState   string   // given back byte for byte
+	NameIDFormat string   // in which the person must be named; empty: the provider's usual one
+	Subject      Name     // whom it must be about; empty: whoever is signed in
+	Contexts     []string // classes of sign-in of which theirs must be one; empty: any will do
+}
+
+// Name is what a service provider calls a person: a value in a format of SAML.
+type Name struct {
+	Format string `json:"format,omitempty"`
+	Value  string `json:"value,omitempty"`
 }
 
 // Credentials are temporary AWS credentials.
@@ -270,8 +285,11 @@ const (
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"
 	EventPasswordRefused EventKind = "password.refused" // a change that was asked for and not made
-	EventKeyCreated      EventKind = "key.created"      // a signing key
-	EventStarted         EventKind = "replica.start"    // a replica began its chain
+	EventKeyCreated      EventKind = "key.created"      // a signing key; Reason names it
+	EventKeyImported     EventKind = "key.imported"
+	EventKeyPromoted     EventKind = "key.promoted" // it signs now
+	EventKeyRetired      EventKind = "key.retired"
+	EventStarted         EventKind = "replica.start" // a replica began its chain
 )
 
 // Link is an event's place in its replica's chain.

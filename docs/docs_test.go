@@ -569,3 +569,39 @@ func TestDependenciesListsWhatIsRequired(t *testing.T) {
 		t.Errorf("libraries (-go.mod +dependencies.md):\n%s", diff)
 	}
 }
+
+// Each rule of the conformance table says where it stands, and has a test
+// (TestWhatIsNamedExists looks for that).
+func TestEveryRuleOfSAMLHasASectionAndATest(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "saml.md"), "## Rules, and the test of each")
+	table, _, _ = strings.Cut(table, "\n## ")
+	n := 0
+	for _, m := range regexp.MustCompile(`(?m)^\| ([^|*]+) \| ([^|]*) \| ([^|]*) \|$`).FindAllStringSubmatch(table, -1) {
+		if m[1] == "Rule" || m[1] == "---" {
+			continue
+		}
+		n++
+		if strings.TrimSpace(m[2]) == "" || !strings.HasPrefix(m[3], "`Test") {
+			t.Errorf("the rule %q has section %q and test %q", m[1], m[2], m[3])
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d rules were read, want the whole table", n)
+	}
+}
+
+// A promise about a fault is worth what proves it.
+func TestEveryFaultInTheTableNamesTheTestThatProvesIt(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "operations.md"), "| Proved by |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	lines := strings.Split(table, "\n")[1:]
+	if len(lines) < 20 {
+		t.Fatalf("found %d rows; is the table where it was?", len(lines))
+	}
+	for _, line := range lines {
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if len(cells) != 3 || !slices.ContainsFunc(words(cells[2]), func(w string) bool { return strings.HasPrefix(w, "Test") }) {
+			t.Errorf("this row names no test: %s", line)
+		}
+	}
+}

@@ -103,7 +103,7 @@ func TestProversNeverSearch(t *testing.T) {
 func TestSambaSearches(t *testing.T) {
 	s := outside.Samba(t)
 	tapped := newTap(t, s.CA, s.LDAPS)
-	d := samba(t, func(c *ldap.Config) { c.URLs = []string{tapped.url} })
+	d := samba(t, func(c *ldap.Config) { c.URLs, c.Timeout = []string{tapped.url}, time.Minute })
 	u, err := d.Find(t.Context(), "carol") // opens connections, asks for capabilities
 	if err != nil {
 		t.Fatal(err)

@@ -19,13 +19,12 @@ type Assertion struct {
 	AWS          *AWS          // the attributes of AWS; nil for any other provider
 	Attributes   []Attribute   // for other providers
 	Sign         Sign          // what is signed
+	ECP          bool          // a program takes it: some know our elements by the prefixes saml2p and saml2 alone
 }
 
-// NameID is the subject's name at one service provider (saml-core §2.2.3).
-type NameID struct {
-	Format string // URN; empty: persistent
-	Value  string
-}
+// NameID is the subject's name at one service provider (saml-core §2.2.3). An
+// empty Format means persistent.
+type NameID = gatehouse.Name
 
 // AWS is what IAM reads from an assertion (IAM User Guide, "Configure SAML
 // assertions for the authentication response").

@@ -21,6 +21,7 @@ type canonical struct {
 	stack    [maxDepth]element
 	depth    int
 	declared [namespaceCount]int // depth of the element that declares the prefix; 0: none in scope
+	numbered bool                // SAML's prefixes are saml2p and saml2
 	err      error
 }
 
@@ -33,17 +34,23 @@ type namespace uint8
 
 const (
 	nsDS namespace = iota
+	nsECP
 	nsMD
 	nsSAML
 	nsSAMLP
+	nsSOAP
+	nsXENC
 	namespaceCount
 )
 
 var namespaces = [namespaceCount]struct{ prefix, uri string }{
 	nsDS:    {"ds", "http://www.w3.org/2000/09/xmldsig#"},
+	nsECP:   {"ecp", "urn:oasis:names:tc:SAML:2.0:profiles:SSO:ecp"},
 	nsMD:    {"md", "urn:oasis:names:tc:SAML:2.0:metadata"},
 	nsSAML:  {"saml", "urn:oasis:names:tc:SAML:2.0:assertion"},
 	nsSAMLP: {"samlp", "urn:oasis:names:tc:SAML:2.0:protocol"},
+	nsSOAP:  {"S", "http://schemas.xmlsoap.org/soap/envelope/"},
+	nsXENC:  {"xenc", "http://www.w3.org/2001/04/xmlenc#"},
 }
 
 // element is an element's name.
@@ -79,7 +86,7 @@ func (w *canonical) open(e element, attrs ...attribute) {
 	if ns := &namespaces[e.space]; w.declared[e.space] == 0 {
 		w.declared[e.space] = w.depth
 		w.buf = append(w.buf, " xmlns:"...)
-		w.buf = append(w.buf, ns.prefix...)
+		w.buf = append(w.buf, w.prefix(e.space)...)
 		w.buf = append(w.buf, `="`...)
 		w.buf = append(w.buf, ns.uri...)
 		w.buf = append(w.buf, '"')
@@ -126,8 +133,21 @@ func (w *canonical) blank(n int) (at int) {
 	return at
 }
 
+// prefix is the one that stands for a namespace.
+func (w *canonical) prefix(space namespace) string {
+	if w.numbered {
+		switch space {
+		case nsSAML:
+			return "saml2"
+		case nsSAMLP:
+			return "saml2p"
+		}
+	}
+	return namespaces[space].prefix
+}
+
 func (w *canonical) name(e element) {
-	w.buf = append(w.buf, namespaces[e.space].prefix...)
+	w.buf = append(w.buf, w.prefix(e.space)...)
 	w.buf = append(w.buf, ':')
 	w.buf = append(w.buf, e.local...)
 }

@@ -59,8 +59,8 @@ func checkProvider(sp Provider, now time.Time) gatehouse.Finding {
 		State:   gatehouse.FindingOK,
 		Detail:  fmt.Sprintf("%s; answers go to %s", sp.EntityID, sp.ACS),
 	}
-	if sp.encrypts {
-		f.Detail += "; answers are signed, not encrypted"
+	if sp.recipient != nil {
+		f.Detail += "; assertions are encrypted by " + string(sp.recipient.cipher.choice)
 	}
 	if sp.validUntil.IsZero() {
 		return f

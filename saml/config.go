@@ -30,6 +30,11 @@ type ServiceProvider struct {
 	Name         string `yaml:"name"`          // as access rules and pages call it
 	MetadataFile string `yaml:"metadata_file"` // its metadata document
 	Sign         Sign   `yaml:"sign"`          // assertion, response or both; default: both
+
+	// Encrypt is how assertions are encrypted: never, aes128-gcm, aes256-gcm,
+	// aes128-cbc or aes256-cbc. Default: by the metadata, where that has a key
+	// for it, and then by GCM.
+	Encrypt Encrypt `yaml:"encrypt"`
 }
 
 // Organization is who runs this identity provider (saml-metadata §2.3.2.1).
@@ -80,6 +85,9 @@ func (c Config) Validate() []gatehouse.Fault {
 		}
 		if sp.Sign != "" && sp.Sign != SignAssertion && sp.Sign != SignResponse && sp.Sign != SignBoth {
 			fault(key+".sign", "%q: want assertion, response or both", sp.Sign)
+		}
+		if !sp.Encrypt.known() {
+			fault(key+".encrypt", "%q: want never, aes128-gcm, aes256-gcm, aes128-cbc or aes256-cbc", sp.Encrypt)
 		}
 	}
 	if o := c.Organization; o != (Organization{}) && (o.Name == "" || !isWebURL(o.URL)) {

@@ -23,6 +23,8 @@ import (
 type Endpoints struct {
 	Metadata string   // where the metadata document is; the entity ID unless one is configured
 	SSO      string   // where requests arrive, by redirect and by POST
+	SLO      string   // where logout messages do; empty: nowhere
+	ECP      string   // where programs send requests by SOAP; empty: nowhere
 	AWS      []string // assertion consumer services of AWS's sign-in, the default first
 }
 
@@ -34,7 +36,7 @@ type IdP struct {
 	nameIDKey []byte
 	now       func() time.Time
 
-	providers map[string]*Provider // by entity ID
+	providers atomic.Pointer[registry]
 	ring      atomic.Pointer[keyring]
 	slots     chan struct{} // as many as may sign at once
 	memory    sync.Pool     // of *scratch
@@ -66,8 +68,7 @@ func New(cfg Config, endpoints Endpoints, keys []gatehouse.SigningKey, nameIDKey
 		slots:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	p.memory.New = func() any { return &scratch{hash: sha256.New()} }
-	var err error
-	if p.providers, err = loadProviders(cfg, p.entityID, endpoints.AWS, now()); err != nil {
+	if _, err := p.Refresh(); err != nil {
 		return nil, err
 	}
 	return p, p.SetKeys(keys)
@@ -118,6 +119,9 @@ func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
 		return Response{}, fmt.Errorf("saml: %w", err)
 	}
 	m := message{Assertion: a, issuer: p.entityID}
+	if sp := p.providers.Load().all[a.Audience]; sp != nil {
+		m.to = sp.recipient // whoever asks for the Response: nobody can forget it
+	}
 	var session string
 	m.responseID, m.assertionID, session = newIDs()
 	m.SessionIndex = cmp.Or(m.SessionIndex, session)
@@ -172,7 +176,7 @@ func (p *IdP) leave() { <-p.slots }
 
 // keep gives the memory to the next one, unless a giant made it huge.
 func (p *IdP) keep(s *scratch) {
-	if cap(s.xml.buf) <= 256<<10 {
+	if cap(s.xml.buf) <= 256<<10 && cap(s.plain.buf) <= 256<<10 {
 		p.memory.Put(s)
 	}
 }
@@ -180,7 +184,7 @@ func (p *IdP) keep(s *scratch) {
 // Provider is the service provider of that entity ID; false when none is
 // registered, or its metadata has run out.
 func (p *IdP) Provider(entityID string) (Provider, bool) {
-	sp := p.providers[entityID]
+	sp := p.providers.Load().all[entityID]
 	if sp == nil || sp.expired(p.now()) {
 		return Provider{}, false
 	}
@@ -195,7 +199,7 @@ func (p *IdP) Providers() []Provider {
 // all lists every service provider, by name.
 func (p *IdP) all() []Provider {
 	var list []Provider
-	for _, sp := range p.providers {
+	for _, sp := range p.providers.Load().all {
 		list = append(list, *sp)
 	}
 	sortProviders(list)
@@ -203,18 +207,11 @@ func (p *IdP) all() []Provider {
 }
 
 // Registered says whether acs is, byte for byte, one of the provider's
-// registered assertion consumer services. An answer goes nowhere else.
-func (p *IdP) Registered(entityID, acs string) bool {
+// registered assertion consumer services: of those that take a POST or, for
+// ECP, of those with the PAOS binding. An answer goes nowhere else.
+func (p *IdP) Registered(entityID, acs string, ecp bool) bool {
 	sp, ok := p.Provider(entityID)
-	if !ok {
-		return false
-	}
-	for _, e := range sp.endpoints {
-		if e.location == acs {
-			return true
-		}
-	}
-	return false
+	return ok && slices.ContainsFunc(sp.services(ecp), func(e endpoint) bool { return e.location == acs })
 }
 
 // IsAWS says whether entityID is one of AWS's own (IAM User Guide, "Configure SAML assertions").

@@ -93,7 +93,7 @@ func TestGoldenAssertion(t *testing.T) {
 		}
 		m.Sign = SignResponse // the assertion stays bare
 		s := &scratch{}
-		if err := s.assertion(&m, nil); err != nil {
+		if err := s.assertion(&s.xml, &m, nil); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name+".xml", s.xml.buf)
@@ -178,19 +178,25 @@ func TestSubjectHasTheFormatThatTheProviderWants(t *testing.T) {
 	p := newTestIdP(t)
 	u := gatehouse.User{Directory: "corp", ID: "1", Mail: "alice@corp.example"}
 	for format, want := range map[string]string{NameIDPersistent: p.NameID("corp/1", wikiID), NameIDEmail: "alice@corp.example"} {
-		got, err := p.Subject(u, Provider{EntityID: wikiID, NameIDFormat: format})
+		got, err := p.Subject(gatehouse.Session{User: u}, Provider{EntityID: wikiID, NameIDFormat: format, takesMail: true}, "")
 		if err != nil || got != (NameID{Format: format, Value: want}) {
 			t.Errorf("%+v, %v; want %s", got, err, want)
 		}
 	}
 	transient := Provider{EntityID: wikiID, NameIDFormat: NameIDTransient}
-	one, _ := p.Subject(u, transient)
-	two, _ := p.Subject(u, transient)
+	one, _ := p.Subject(gatehouse.Session{ID: "A", User: u}, transient, "")
+	two, _ := p.Subject(gatehouse.Session{ID: "B", User: u}, transient, "")
 	if one.Value == two.Value || one.Format != NameIDTransient {
 		t.Errorf("transient %+v and %+v", one, two)
 	}
+	if again, _ := p.Subject(gatehouse.Session{ID: "A", User: u}, Provider{EntityID: wikiID, NameIDFormat: NameIDPersistent}, NameIDTransient); again != one {
+		t.Errorf("in one session the transient name is %+v and %+v; a logout request would not find it", one, again)
+	}
+	if got, err := p.Subject(gatehouse.Session{User: u}, Provider{EntityID: wikiID}, NameIDEmail); err == nil {
+		t.Errorf("a provider whose metadata does not list mail addresses got %+v", got)
+	}
 	u.Mail = ""
-	if got, err := p.Subject(u, Provider{NameIDFormat: NameIDEmail}); !errors.Is(err, gatehouse.ErrInvalid) || got != (NameID{}) {
+	if got, err := p.Subject(gatehouse.Session{User: u}, Provider{NameIDFormat: NameIDEmail, takesMail: true}, ""); !errors.Is(err, gatehouse.ErrInvalid) || got != (NameID{}) {
 		t.Errorf("without mail: %+v, %v", got, err)
 	}
 }

@@ -34,6 +34,8 @@ func xmlsec1(t *testing.T, document []byte, certificate []byte, node string) err
 	out, err := exec.CommandContext(ctx, program, "--verify", "--enabled-key-data", "rsa",
 		"--id-attr:ID", namespaces[nsSAML].uri+":Assertion",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":Response",
+		"--id-attr:ID", namespaces[nsSAMLP].uri+":LogoutRequest",
+		"--id-attr:ID", namespaces[nsSAMLP].uri+":LogoutResponse",
 		"--node-xpath", "//*[local-name()='"+node+"']/*[local-name()='Signature']",
 		"--pubkey-cert-pem", key, file).CombinedOutput()
 	if err != nil {

@@ -16,6 +16,8 @@ var nameIDFormats = []string{NameIDPersistent, NameIDEmail, NameIDTransient}
 const (
 	protocolSAML2   = "urn:oasis:names:tc:SAML:2.0:protocol"
 	bindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+	bindingSOAP     = "urn:oasis:names:tc:SAML:2.0:bindings:SOAP"
+	bindingPAOS     = "urn:oasis:names:tc:SAML:2.0:bindings:PAOS"
 	bindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 )
 
@@ -25,6 +27,7 @@ var (
 	mdKeyDescriptor           = element{nsMD, "KeyDescriptor"}
 	mdNameIDFormat            = element{nsMD, "NameIDFormat"}
 	mdSingleSignOnService     = element{nsMD, "SingleSignOnService"}
+	mdSingleLogoutService     = element{nsMD, "SingleLogoutService"}
 	mdOrganization            = element{nsMD, "Organization"}
 	mdOrganizationName        = element{nsMD, "OrganizationName"}
 	mdOrganizationDisplayName = element{nsMD, "OrganizationDisplayName"}
@@ -43,26 +46,30 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 	w.open(mdIDPSSODescriptor, attribute{name: "protocolSupportEnumeration", value: protocolSAML2})
 	for _, k := range keys {
 		w.open(mdKeyDescriptor, attribute{name: "use", value: "signing"})
-		w.open(dsKeyInfo)
-		w.open(dsX509Data)
-		w.leaf(dsX509Certificate, k.text)
+		w.certificate(k.text)
 		w.close()
-		w.close()
-		w.close()
+	}
+	if p.endpoints.SLO != "" {
+		w.service(mdSingleLogoutService, bindingRedirect, p.endpoints.SLO)
+		w.service(mdSingleLogoutService, bindingPost, p.endpoints.SLO)
 	}
 	for _, format := range nameIDFormats {
 		w.leaf(mdNameIDFormat, format)
 	}
-	for _, binding := range []string{bindingRedirect, bindingPost} {
-		w.leaf(mdSingleSignOnService, "",
-			attribute{name: "Binding", value: binding},
-			attribute{name: "Location", value: p.endpoints.SSO})
+	w.service(mdSingleSignOnService, bindingRedirect, p.endpoints.SSO)
+	w.service(mdSingleSignOnService, bindingPost, p.endpoints.SSO)
+	if p.endpoints.ECP != "" {
+		w.service(mdSingleSignOnService, bindingSOAP, p.endpoints.ECP)
 	}
 	w.close()
 	w.organization(p.cfg.Organization)
 	w.contact(p.cfg.Contact)
 	w.close()
 	return w.buf, w.err
+}
+
+func (w *canonical) service(e element, binding, location string) {
+	w.leaf(e, "", attribute{name: "Binding", value: binding}, attribute{name: "Location", value: location})
 }
 
 func (w *canonical) organization(o Organization) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -35,13 +34,16 @@ type Provider struct {
 	SignedRequests bool   // its metadata says that it signs all its requests
 	AWS            bool   // a role must be chosen; the rest does not apply
 
-	endpoints  []endpoint
+	endpoints  []endpoint          // that take a POST
+	paos       []endpoint          // that take what a program brings
+	logout     []logoutService     // in the order of its metadata
 	keys       []*x509.Certificate // that its requests may be signed with
-	encrypts   bool                // it has a key for encryption
+	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
+	takesMail  bool                // its metadata lists names that are mail addresses
 	validUntil time.Time           // zero: for ever
 }
 
-// endpoint is an assertion consumer service with the POST binding.
+// endpoint is an assertion consumer service.
 type endpoint struct {
 	location  string
 	index     int
@@ -52,19 +54,38 @@ func (sp *Provider) expired(now time.Time) bool {
 	return !sp.validUntil.IsZero() && !now.Before(sp.validUntil)
 }
 
-// Subject is what the provider sp is to call u. It fails with ErrInvalid when
-// sp wants a mail address and the directory has none.
-func (p *IdP) Subject(u gatehouse.User, sp Provider) (NameID, error) {
-	switch sp.NameIDFormat {
+// mayHave says whether the provider may be given names in that format. Mail
+// addresses are people's own, so only a provider whose metadata lists the
+// format gets them.
+func (sp *Provider) mayHave(format string) bool {
+	switch format {
+	case NameIDPersistent, NameIDTransient:
+		return true
 	case NameIDEmail:
-		if u.Mail == "" {
-			return NameID{}, fmt.Errorf("saml: name %s for %s: %w", u.Key(), sp.EntityID, &gatehouse.Invalid{
-				Field: "mail", Why: sp.Name + " needs your mail address, and the directory has none for you."})
-		}
-		return NameID{Format: NameIDEmail, Value: u.Mail}, nil
-	case NameIDTransient:
-		_, id, _ := newIDs()
-		return NameID{Format: NameIDTransient, Value: id}, nil
+		return sp.takesMail
+	}
+	return false
+}
+
+// Subject is what the provider sp is to call the person of session s, in that
+// format; empty: the one that its metadata asks for. A transient name lasts
+// as long as the session, so that a logout request finds it again.
+//
+// It fails with ErrInvalid when sp wants a mail address and the directory has
+// none, or a format that it may not have.
+func (p *IdP) Subject(s gatehouse.Session, sp Provider, format string) (NameID, error) {
+	u := s.User
+	format = cmp.Or(format, sp.NameIDFormat)
+	switch {
+	case !sp.mayHave(format):
+		return NameID{}, fmt.Errorf("saml: name %s for %s as %q: %w", u.Key(), sp.EntityID, format, gatehouse.ErrInvalid)
+	case format == NameIDEmail && u.Mail == "":
+		return NameID{}, fmt.Errorf("saml: name %s for %s: %w", u.Key(), sp.EntityID, &gatehouse.Invalid{
+			Field: "mail", Why: sp.Name + " needs your mail address, and the directory has none for you."})
+	case format == NameIDEmail:
+		return NameID{Format: format, Value: u.Mail}, nil
+	case format == NameIDTransient:
+		return NameID{Format: format, Value: p.NameID("session "+s.ID, sp.EntityID)}, nil
 	}
 	return NameID{Format: NameIDPersistent, Value: p.NameID(u.Key(), sp.EntityID)}, nil
 }
@@ -72,19 +93,9 @@ func (p *IdP) Subject(u gatehouse.User, sp Provider) (NameID, error) {
 // loadProviders reads all metadata, and adds AWS. All files are read before
 // it complains, so that one start shows every fault.
 func loadProviders(cfg Config, self string, aws []string, now time.Time) (map[string]*Provider, error) {
-	files := slices.Clone(cfg.ServiceProviders)
-	found, err := filepath.Glob(filepath.Join(escapeGlob(cfg.MetadataDir), "*.xml"))
-	if cfg.MetadataDir != "" {
-		if err == nil {
-			_, err = os.ReadDir(cfg.MetadataDir)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("saml: metadata_dir: %w", err)
-		}
-		for _, file := range found {
-			name := strings.TrimSuffix(filepath.Base(file), ".xml")
-			files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
-		}
+	files, err := cfg.providerFiles()
+	if err != nil {
+		return nil, fmt.Errorf("saml: metadata_dir: %w", err)
 	}
 	all := awsProviders(aws)
 	var faults []error
@@ -98,6 +109,75 @@ func loadProviders(cfg Config, self string, aws []string, now time.Time) (map[st
 		}
 	}
 	return all, errors.Join(faults...)
+}
+
+// providerFiles lists the providers that have a file, those of MetadataDir too.
+func (c Config) providerFiles() ([]ServiceProvider, error) {
+	files := slices.Clone(c.ServiceProviders)
+	if c.MetadataDir == "" {
+		return files, nil
+	}
+	found, err := filepath.Glob(filepath.Join(escapeGlob(c.MetadataDir), "*.xml"))
+	if err == nil {
+		_, err = os.ReadDir(c.MetadataDir)
+	}
+	for _, file := range found {
+		name := strings.TrimSuffix(filepath.Base(file), ".xml")
+		files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
+	}
+	return files, err
+}
+
+// ProviderNames lists the names of all service providers, those of files in
+// MetadataDir too, as access rules call them.
+func (c Config) ProviderNames() []string {
+	files, _ := c.providerFiles() // a folder that cannot be read is New's to complain about
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// registry is the providers as their files were once.
+type registry struct {
+	files string               // which, how large, and when they were changed
+	all   map[string]*Provider // by entity ID
+}
+
+// Refresh reads the metadata of the service providers again where a file has
+// changed, has come or has gone. When one of them cannot be used, all stay as
+// they are, and the error names it.
+func (p *IdP) Refresh() (changed bool, err error) {
+	files := p.cfg.fingerprint()
+	old := p.providers.Load()
+	if old != nil && old.files == files {
+		return false, nil
+	}
+	all, err := loadProviders(p.cfg, p.entityID, p.endpoints.AWS, p.now())
+	if err == nil {
+		p.providers.Store(&registry{files, all})
+		return true, nil
+	}
+	if old != nil { // said once, not until somebody has mended it
+		p.providers.Store(&registry{files, old.all})
+	}
+	return false, err
+}
+
+// fingerprint changes when a file of metadata does.
+func (c Config) fingerprint() string {
+	files, _ := c.providerFiles()
+	var b strings.Builder
+	for _, f := range files {
+		info, err := os.Stat(f.MetadataFile)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", f.MetadataFile, err)
+			continue
+		}
+		fmt.Fprintf(&b, "%s %d %d\n", f.MetadataFile, info.Size(), info.ModTime().UnixNano())
+	}
+	return b.String()
 }
 
 // escapeGlob keeps a folder's name from being read as a pattern.
@@ -148,7 +228,7 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 	if _, err := document.ReadFrom(&limited{file, maxMetadata}); err != nil {
 		return nil, err
 	}
-	sp, err := parseMetadata(document.Bytes(), now)
+	sp, err := parseMetadata(document.Bytes(), now, f.Encrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -158,19 +238,14 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 
 // parseMetadata reads the metadata of one service provider: an
 // EntityDescriptor, or an EntitiesDescriptor with one of them.
-func parseMetadata(document []byte, now time.Time) (*Provider, error) {
-	var root xml.Name
-	err := scan(document, strictness{comments: true, element: func(path []xml.Name, e xml.StartElement) error {
-		if len(path) == 1 {
-			root = e.Name
-		}
-		return nil
-	}})
+func parseMetadata(document []byte, now time.Time, encrypt Encrypt) (*Provider, error) {
+	var seen glance
+	err := scan(document, strictness{comments: true, element: seen.element})
 	if err != nil {
 		return nil, err
 	}
 	var all crewjam.EntitiesDescriptor
-	if root == (xml.Name{Space: namespaces[nsMD].uri, Local: "EntitiesDescriptor"}) {
+	if seen.root == (xml.Name{Space: namespaces[nsMD].uri, Local: "EntitiesDescriptor"}) {
 		err = xml.Unmarshal(document, &all)
 	} else {
 		all.EntityDescriptors = make([]crewjam.EntityDescriptor, 1)
@@ -179,10 +254,67 @@ func parseMetadata(document []byte, now time.Time) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not metadata: %w", err)
 	}
-	return soleProvider(&all, now)
+	sp, err := soleProvider(&all, now, encrypt)
+	if err != nil {
+		return nil, err
+	}
+	return sp, sp.addPAOS(seen.paos)
 }
 
-func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, error) {
+// glance is what is read of metadata besides crewjam's types, which forget
+// the locations of the PAOS binding.
+type glance struct {
+	root  xml.Name
+	saml2 bool // within a role that speaks SAML 2.0
+	paos  []crewjam.IndexedEndpoint
+}
+
+func (g *glance) element(path []xml.Name, e xml.StartElement) error {
+	if len(path) == 1 {
+		g.root = e.Name
+	}
+	attribute := func(name string) string {
+		for _, a := range e.Attr {
+			if a.Name == (xml.Name{Local: name}) {
+				return a.Value
+			}
+		}
+		return ""
+	}
+	switch e.Name {
+	case inMD("SPSSODescriptor"):
+		g.saml2 = slices.Contains(strings.Fields(attribute("protocolSupportEnumeration")), protocolSAML2)
+	case inMD("AssertionConsumerService"):
+		if !g.saml2 || attribute("Binding") != bindingPAOS {
+			return nil
+		}
+		service := crewjam.IndexedEndpoint{Location: attribute("Location")}
+		var err error
+		if service.Index, err = strconv.Atoi(attribute("index")); err != nil {
+			return errors.New("a PAOS service has no index")
+		}
+		if is, err := strconv.ParseBool(attribute("isDefault")); err == nil {
+			service.IsDefault = &is
+		}
+		g.paos = append(g.paos, service)
+	}
+	return nil
+}
+
+func inMD(local string) xml.Name { return xml.Name{Space: namespaces[nsMD].uri, Local: local} }
+
+// addPAOS keeps the services that take what an enhanced client brings.
+func (sp *Provider) addPAOS(services []crewjam.IndexedEndpoint) error {
+	for _, s := range services {
+		if err := checkLocation("assertion consumer service", s.Location); err != nil {
+			return err
+		}
+		sp.paos = append(sp.paos, endpoint{s.Location, s.Index, s.IsDefault})
+	}
+	return nil
+}
+
+func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time, encrypt Encrypt) (*Provider, error) {
 	var found *Provider
 	for i := range all.EntityDescriptors {
 		entity := &all.EntityDescriptors[i]
@@ -194,7 +326,7 @@ func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, er
 			if found != nil {
 				return nil, errors.New("it describes more than one service provider; give each a file")
 			}
-			sp, err := newProvider(entity, role)
+			sp, err := newProvider(entity, role, encrypt)
 			if err != nil {
 				return nil, err
 			}
@@ -211,7 +343,7 @@ func soleProvider(all *crewjam.EntitiesDescriptor, now time.Time) (*Provider, er
 	return found, nil
 }
 
-func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor) (*Provider, error) {
+func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor, encrypt Encrypt) (*Provider, error) {
 	if !isEntityID(entity.EntityID) {
 		return nil, fmt.Errorf("entity ID %q: want an absolute URI of at most 256 characters", entity.EntityID)
 	}
@@ -221,17 +353,25 @@ func newProvider(entity *crewjam.EntityDescriptor, role *crewjam.SPSSODescriptor
 		SignedRequests: role.AuthnRequestsSigned != nil && *role.AuthnRequestsSigned,
 		validUntil:     earliest(entity.ValidUntil, role.ValidUntil),
 	}
+	chosen := false
 	for _, f := range role.NameIDFormats {
-		if v := strings.TrimSpace(string(f)); slices.Contains(nameIDFormats, v) {
-			sp.NameIDFormat = v
-			break
+		v := strings.TrimSpace(string(f))
+		sp.takesMail = sp.takesMail || v == NameIDEmail
+		if !chosen && slices.Contains(nameIDFormats, v) {
+			sp.NameIDFormat, chosen = v, true
 		}
 	}
 	if err := sp.addKeys(role.KeyDescriptors); err != nil {
 		return nil, err
 	}
+	if err := sp.addRecipient(role.KeyDescriptors, encrypt); err != nil {
+		return nil, err
+	}
 	if sp.SignedRequests && len(sp.keys) == 0 {
 		return nil, errors.New("it says AuthnRequestsSigned and has no key to verify them with")
+	}
+	if err := sp.addLogoutServices(role.SingleLogoutServices); err != nil {
+		return nil, err
 	}
 	return sp, sp.addEndpoints(role.AssertionConsumerServices)
 }
@@ -248,18 +388,13 @@ func earliest(t time.Time, u *time.Time) time.Time {
 // (Metadata Interoperability Profile §2.6.1).
 func (sp *Provider) addKeys(descriptors []crewjam.KeyDescriptor) error {
 	for _, d := range descriptors {
-		sp.encrypts = sp.encrypts || d.Use != "signing"
 		if d.Use != "signing" && d.Use != "" {
 			continue
 		}
 		for _, c := range d.KeyInfo.X509Data.X509Certificates {
-			der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
+			cert, err := readCertificate(c.Data)
 			if err != nil {
-				return fmt.Errorf("a certificate is not base64: %w", err)
-			}
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				return fmt.Errorf("a certificate cannot be read: %w", err)
+				return err
 			}
 			sp.keys = append(sp.keys, cert)
 		}
@@ -275,7 +410,7 @@ func (sp *Provider) addEndpoints(services []crewjam.IndexedEndpoint) error {
 		if s.Binding != bindingPost {
 			continue
 		}
-		if err := checkACS(s.Location); err != nil {
+		if err := checkLocation("assertion consumer service", s.Location); err != nil {
 			return err
 		}
 		sp.endpoints = append(sp.endpoints, endpoint{s.Location, s.Index, s.IsDefault})
@@ -283,41 +418,49 @@ func (sp *Provider) addEndpoints(services []crewjam.IndexedEndpoint) error {
 	if len(sp.endpoints) == 0 {
 		return errors.New("it has no assertion consumer service with the HTTP-POST binding")
 	}
-	sp.ACS = sp.defaultACS()
+	sp.ACS = defaultACS(sp.endpoints)
 	return nil
 }
 
-func (sp *Provider) defaultACS() string {
-	for _, e := range sp.endpoints {
+// services are the assertion consumer services for ECP, or for a POST.
+func (sp *Provider) services(ecp bool) []endpoint {
+	if ecp {
+		return sp.paos
+	}
+	return sp.endpoints
+}
+
+func defaultACS(services []endpoint) string {
+	for _, e := range services {
 		if e.isDefault != nil && *e.isDefault {
 			return e.location
 		}
 	}
-	for _, e := range sp.endpoints {
+	for _, e := range services {
 		if e.isDefault == nil {
 			return e.location
 		}
 	}
-	if len(sp.endpoints) == 0 {
+	if len(services) == 0 {
 		return ""
 	}
-	return sp.endpoints[0].location
+	return services[0].location
 }
 
-// chooseACS finds where the answer to a request goes (saml-core §3.4.1). A
-// URL must be a registered one byte for byte; an index must exist and take a
-// POST. What is not registered is never answered at another place instead.
-func (sp *Provider) chooseACS(location, index string) (string, error) {
+// chooseACS finds where the answer to a request goes (saml-core §3.4.1), among
+// the services with the right binding. A URL must be a registered one byte for
+// byte; an index must exist. What is not registered is never answered at another place instead.
+func chooseACS(services []endpoint, location, index string) (string, error) {
 	if location != "" && index != "" {
 		return "", errors.New("it names an assertion consumer service both by URL and by index")
 	}
 	if location == "" && index == "" {
-		if acs := sp.defaultACS(); acs != "" {
+		if acs := defaultACS(services); acs != "" {
 			return acs, nil
 		}
 		return "", errors.New("the provider has no assertion consumer service")
 	}
-	for _, e := range sp.endpoints {
+	for _, e := range services {
 		if (location != "" && e.location == location) || (index != "" && strconv.Itoa(e.index) == index) {
 			return e.location, nil
 		}
@@ -325,18 +468,18 @@ func (sp *Provider) chooseACS(location, index string) (string, error) {
 	return "", errors.New("the assertion consumer service that it names is not registered")
 }
 
-// checkACS holds a location to https, or to http on this very machine: what
+// checkLocation holds the location of a service to https, or to http on this very machine: what
 // is posted there is a bearer token. It becomes the action of a form, so that
 // anything else could be a script (CVE-2023-45683).
-func checkACS(location string) error {
+func checkLocation(service, location string) error {
 	u, err := url.Parse(location)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsAny(location, " \t\r\n\\\"'<>") {
-		return fmt.Errorf("assertion consumer service %q is no plain URL", location)
+		return fmt.Errorf("%s %q is no plain URL", service, location)
 	}
 	if u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return nil
 	}
-	return fmt.Errorf("assertion consumer service %q: want https (http only on a loopback address)", location)
+	return fmt.Errorf("%s %q: want https (http only on a loopback address)", service, location)
 }
 
 func isLoopback(host string) bool {
@@ -352,3 +495,6 @@ func sortProviders(list []Provider) {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.EntityID, b.EntityID))
 	})
 }
+
+// withoutSpace is text in one piece, as base64 must be.
+func withoutSpace(text string) string { return strings.Join(strings.Fields(text), "") }

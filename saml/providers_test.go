@@ -93,14 +93,55 @@ func TestProvidersFromAFolder(t *testing.T) {
 	}
 }
 
+func TestMetadataIsReadAgainWhileWeRun(t *testing.T) {
+	dir := t.TempDir()
+	wiki := filepath.Join(dir, "Wiki.xml")
+	write(t, wiki, []byte(wikiMetadata()))
+	p, err := New(Config{MetadataDir: dir}, Endpoints{Metadata: testEntityID, SSO: testSSO}, []gatehouse.SigningKey{testKey()}, make([]byte, 32), func() time.Time { return noon })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh := func(what string, want bool, fault string) {
+		t.Helper()
+		changed, err := p.Refresh()
+		if changed != want || (err != nil) != (fault != "") || (err != nil && !strings.Contains(err.Error(), fault)) {
+			t.Errorf("%s: %v, %v; want %v and %q", what, changed, err, want, fault)
+		}
+	}
+	refresh("nothing new", false, "")
+	write(t, filepath.Join(dir, "Vault.xml"), []byte(vaultMetadata()))
+	refresh("a file more", true, "")
+	if _, ok := p.Provider(vaultID); !ok {
+		t.Error("the new provider is unknown")
+	}
+	write(t, wiki, []byte(strings.Replace(wikiMetadata(), wikiACS, wikiACS+"/2", 1)))
+	refresh("another address", true, "")
+	if !p.Registered(wikiID, wikiACS+"/2", false) || p.Registered(wikiID, wikiACS, false) {
+		t.Error("the old address counts, or the new one does not")
+	}
+	write(t, wiki, []byte("<half"))
+	refresh("a broken file", false, "Wiki.xml")
+	refresh("the same broken file", false, "")
+	if !p.Registered(wikiID, wikiACS+"/2", false) {
+		t.Error("a broken file took the provider away")
+	}
+	if err := os.Remove(wiki); err != nil {
+		t.Fatal(err)
+	}
+	refresh("a file that is gone", true, "")
+	if _, ok := p.Provider(wikiID); ok {
+		t.Error("a provider without a file is still known")
+	}
+}
+
 func TestMetadataThatRunsOutWhileWeRunIsNoLongerGood(t *testing.T) {
 	at := noon
 	p := newIdPAt(t, func() time.Time { return at }, providerFile(t, "Wiki", strings.Replace(wikiMetadata(), "entityID=", `validUntil="2026-11-21T13:00:00Z" entityID=`, 1)))
-	if sp, ok := p.Provider(wikiID); !ok || sp.Name != "Wiki" || !p.Registered(wikiID, wikiACS) {
+	if sp, ok := p.Provider(wikiID); !ok || sp.Name != "Wiki" || !p.Registered(wikiID, wikiACS, false) {
 		t.Errorf("%+v, %v", sp, ok)
 	}
 	at = noon.Add(time.Hour)
-	if _, ok := p.Provider(wikiID); ok || p.Registered(wikiID, wikiACS) {
+	if _, ok := p.Provider(wikiID); ok || p.Registered(wikiID, wikiACS, false) {
 		t.Error("it is over")
 	}
 	if got := p.Providers(); len(got) != 3 {
@@ -117,11 +158,11 @@ func TestRegisteredIsByteForByte(t *testing.T) {
 		wikiACS: true, "https://wiki.corp.example/old": true, wikiACS + "/": false, wikiACS + "?": false, "": false,
 		strings.ToUpper(wikiACS): false, "https://vault.corp.example/acs": false, "https://wiki.corp.example/saml/ecp": false,
 	} {
-		if p.Registered(wikiID, acs) != want {
+		if p.Registered(wikiID, acs, false) != want {
 			t.Errorf("%q: want %v", acs, want)
 		}
 	}
-	if p.Registered("https://unknown.example", wikiACS) || !p.Registered(awsAudience, testAWSACS) {
+	if p.Registered("https://unknown.example", wikiACS, false) || !p.Registered(awsAudience, testAWSACS, false) {
 		t.Error("unknown provider, or AWS")
 	}
 }
@@ -133,12 +174,12 @@ func TestConfigFaults(t *testing.T) {
 		keys []string
 	}{
 		{"nothing is a good configuration", Config{}, nil},
-		{"everything", Config{EntityID: "urn:x", ServiceProviders: []ServiceProvider{{"Wiki", "w.xml", SignBoth}}, Organization: Organization{"A", "", "https://a.example"}, Contact: Contact{"", "a@b"}}, nil},
+		{"everything", Config{EntityID: "urn:x", ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "w.xml", Sign: SignBoth}}, Organization: Organization{"A", "", "https://a.example"}, Contact: Contact{"", "a@b"}}, nil},
 		{"an entity ID that is none", Config{EntityID: "gatehouse"}, []string{"entity_id"}},
 		{"an entity ID that is too long", Config{EntityID: "https://" + strings.Repeat("a", 256)}, []string{"entity_id"}},
 		{"a provider without anything", Config{ServiceProviders: []ServiceProvider{{}}}, []string{"service_providers[0].name", "service_providers[0].metadata_file"}},
-		{"one name twice", Config{ServiceProviders: []ServiceProvider{{"Wiki", "a", ""}, {"Wiki", "b", ""}}}, []string{"service_providers[1].name"}},
-		{"an unknown way to sign", Config{ServiceProviders: []ServiceProvider{{"Wiki", "a", "none"}}}, []string{"service_providers[0].sign"}},
+		{"one name twice", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a"}, {Name: "Wiki", MetadataFile: "b"}}}, []string{"service_providers[1].name"}},
+		{"an unknown way to sign", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a", Sign: "none"}}}, []string{"service_providers[0].sign"}},
 		{"half an organization", Config{Organization: Organization{Name: "A"}}, []string{"organization"}},
 		{"a contact without address", Config{Contact: Contact{Name: "A"}}, []string{"contact.email"}},
 	} {
@@ -169,7 +210,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"no key":      func() error { _, err := New(Config{}, good, nil, key, nil); return err },
 		"no name key": func() error { _, err := New(Config{}, good, []gatehouse.SigningKey{testKey()}, nil, nil); return err },
 		"absent file": func() error {
-			_, err := New(Config{ServiceProviders: []ServiceProvider{{"Wiki", "absent.xml", ""}}}, good, []gatehouse.SigningKey{testKey()}, key, nil)
+			_, err := New(Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "absent.xml"}}}, good, []gatehouse.SigningKey{testKey()}, key, nil)
 			return err
 		},
 	} {
@@ -182,9 +223,10 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	f.Add(wikiMetadata())
 	f.Add(vaultMetadata())
+	f.Add(spMetadata(wikiID, "", encryptionKey("", method(algOAEP), method("http://www.w3.org/2009/xmlenc11#aes256-gcm")), acs("HTTP-POST", wikiACS, 0, "")))
 	f.Add(spMetadata(wikiID, "", "", acs("HTTP-POST", "http://[::1]:8080/acs", 0, "")))
 	f.Fuzz(func(t *testing.T, document string) {
-		sp, err := parseMetadata([]byte(document), noon)
+		sp, err := parseMetadata([]byte(document), noon, EncryptByMetadata)
 		if err != nil {
 			return
 		}
@@ -192,7 +234,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Errorf("accepted %+v", sp)
 		}
 		for _, e := range sp.endpoints {
-			if checkACS(e.location) != nil {
+			if checkLocation("", e.location) != nil {
 				t.Errorf("accepted %q", e.location)
 			}
 		}

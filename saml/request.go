@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,12 @@ type Request struct {
 	RelayState string `json:"relay_state,omitempty"` // to be given back byte for byte
 	ForceAuthn bool   `json:"force_authn,omitempty"` // the person must prove again who they are
 	IsPassive  bool   `json:"is_passive,omitempty"`  // nothing may be shown to the person
+
+	ECP bool `json:"ecp,omitempty"` // a program brought it, and takes the answer to a PAOS service
+
+	NameIDFormat string   `json:"name_id_format,omitempty"` // demanded; empty: ours to choose
+	Subject      NameID   `json:"subject,omitzero"`         // the person it must be about; empty: whoever signs in
+	Contexts     []string `json:"contexts,omitempty"`       // classes of sign-in that will do; empty: any
 }
 
 // ParseRedirect reads an AuthnRequest that came by the HTTP-Redirect binding
@@ -54,7 +61,7 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	document, err := params.inflated()
+	document, err := params.inflated(samlRequest)
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
@@ -62,19 +69,15 @@ func (p *IdP) ParseRedirect(rawQuery string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	if m.signed {
-		// The sender must take it out; nothing would verify it (§3.4.4.1).
-		return Request{}, unreadable(errors.New("a redirected request has an enveloped signature"))
-	}
 	sp, err := p.sender(m)
 	if err != nil {
 		return Request{}, err
 	}
-	signed, err := verifyQuery(params, sp)
+	signed, err := verifyRedirect(params, samlRequest, sp, m.signed)
 	if err != nil {
 		return Request{}, badSignature(err)
 	}
-	return p.accept(m, sp, signed, params)
+	return p.acceptForm(m, sp, signed, params)
 }
 
 // ParsePost reads an AuthnRequest that came by the HTTP-POST binding
@@ -85,7 +88,7 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
-	document, err := params.decoded()
+	document, err := params.decoded(samlRequest)
 	if err != nil {
 		return Request{}, unreadable(err)
 	}
@@ -101,12 +104,12 @@ func (p *IdP) ParsePost(form string) (Request, error) {
 		return Request{}, badSignature(errors.New("a posted request has the signature of a redirected one"))
 	}
 	if signed := m.signed; signed {
-		if m, err = verifyEnveloped(document, m, sp); err != nil {
+		if m, err = verifyAuthnRequest(document, m, sp); err != nil {
 			return Request{}, badSignature(err)
 		}
-		return p.accept(m, sp, true, params)
+		return p.acceptForm(m, sp, true, params)
 	}
-	return p.accept(m, sp, false, params)
+	return p.acceptForm(m, sp, false, params)
 }
 
 // Unsolicited is what a person asks for who begins here: to be sent to that
@@ -123,9 +126,25 @@ func (p *IdP) Unsolicited(entityID, relayState string) (Request, error) {
 	return Request{Provider: sp.EntityID, ACS: sp.ACS, RelayState: relayState}, nil
 }
 
-// accept makes the checks that both bindings share. m is what the signature
-// covered, where there is one.
-func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
+// acceptForm is accept for what a browser brought by its query or a form.
+func (p *IdP) acceptForm(m *authnRequest, sp Provider, signed bool, params parameters) (Request, error) {
+	if m.Destination != p.endpoints.SSO && (m.Destination != "" || signed) {
+		return Request{}, elsewhere(m.Destination)
+	}
+	relayState, err := params.relayState()
+	if err != nil {
+		return Request{}, unreadable(err)
+	}
+	return p.accept(m, sp, signed, Request{RelayState: relayState})
+}
+
+func elsewhere(destination string) error {
+	return refused(fmt.Errorf("destination %q", destination), "Destination", "The sign-in request was meant for another place.")
+}
+
+// accept makes the checks that all bindings share, and fills in r. m is what
+// the signature covered, where there is one.
+func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, r Request) (Request, error) {
 	if sp.SignedRequests && !signed {
 		return Request{}, badSignature(fmt.Errorf("%s signs its requests, and this one is not signed", sp.EntityID))
 	}
@@ -133,37 +152,31 @@ func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, params parameter
 		return Request{}, refused(fmt.Errorf("issued at %s", m.IssueInstant.UTC().Format(time.RFC3339)), "IssueInstant",
 			"The sign-in request is too old, or the application's clock is wrong. Start again from the application.")
 	}
-	if m.Destination != p.endpoints.SSO && (m.Destination != "" || signed) {
-		return Request{}, refused(fmt.Errorf("destination %q", m.Destination), "Destination",
-			"The sign-in request was meant for another place.")
-	}
-	relayState, err := params.relayState()
-	if err != nil {
-		return Request{}, unreadable(err)
-	}
-	r := Request{
-		ID: m.ID, Provider: sp.EntityID, RelayState: relayState,
-		ForceAuthn: m.ForceAuthn != nil && *m.ForceAuthn,
-		IsPassive:  m.IsPassive != nil && *m.IsPassive,
-	}
+	r.ID, r.Provider = m.ID, sp.EntityID
+	r.ForceAuthn, r.IsPassive = m.ForceAuthn != nil && *m.ForceAuthn, m.IsPassive != nil && *m.IsPassive
 	if sp.AWS {
 		return r, nil // a role must be chosen first; the request has no say in where it leads
 	}
-	if r.ACS, err = m.chooseACS(sp); err != nil {
+	var err error
+	if r.ACS, err = m.chooseACS(sp, r.ECP); err != nil {
 		return Request{}, refused(err, "AssertionConsumerService",
 			"The application asks for an answer at a place that is not registered for it.")
 	}
-	return r, m.unsupported(r, sp)
+	return m.demands(r, sp)
 }
 
-func (m *authnRequest) chooseACS(sp Provider) (string, error) {
-	if m.ProtocolBinding != "" && m.ProtocolBinding != bindingPost {
-		return "", fmt.Errorf("it wants the answer by %q; only HTTP-POST is supported", m.ProtocolBinding)
+func (m *authnRequest) chooseACS(sp Provider, ecp bool) (string, error) {
+	binding := bindingPost
+	if ecp {
+		binding = bindingPAOS
+	}
+	if m.ProtocolBinding != "" && m.ProtocolBinding != binding {
+		return "", fmt.Errorf("it wants the answer by %q; here it goes by %s", m.ProtocolBinding, binding)
 	}
 	if m.ProtocolBinding != "" && m.AssertionConsumerServiceIndex != "" {
 		return "", errors.New("it names both an index and a binding") // saml-core §3.4.1
 	}
-	return sp.chooseACS(m.AssertionConsumerServiceURL, m.AssertionConsumerServiceIndex)
+	return chooseACS(sp.services(ecp), m.AssertionConsumerServiceURL, m.AssertionConsumerServiceIndex)
 }
 
 // sender finds the registered provider that m claims to come from.
@@ -209,7 +222,13 @@ func (b brief) Unwrap() error { return b.error }
 // parameters are those of a query or form that SAML defines, as received.
 type parameters map[string]string
 
-var parameterNames = []string{"SAMLRequest", "RelayState", "SigAlg", "Signature", "SAMLEncoding"}
+// The parameters that hold a message.
+const (
+	samlRequest  = "SAMLRequest"
+	samlResponse = "SAMLResponse"
+)
+
+var parameterNames = []string{samlRequest, samlResponse, "RelayState", "SigAlg", "Signature", "SAMLEncoding"}
 
 // readParameters refuses a parameter that is there twice, in whatever
 // spelling: which one counts would depend on who reads.
@@ -266,21 +285,24 @@ func checkRelayState(v string) error {
 	return nil
 }
 
-// decoded is the SAMLRequest out of its base64.
-func (p parameters) decoded() ([]byte, error) {
-	encoded, err := p.value("SAMLRequest")
+// decoded is the message of that name out of its base64.
+func (p parameters) decoded(name string) ([]byte, error) {
+	if p.has(samlRequest) && p.has(samlResponse) {
+		return nil, errors.New("it is both a request and a response")
+	}
+	encoded, err := p.value(name)
 	if err != nil {
 		return nil, err
 	}
 	if encoded == "" {
-		return nil, errors.New("there is no SAMLRequest")
+		return nil, fmt.Errorf("there is no %s", name)
 	}
 	if len(encoded) > maxEncoded {
 		return nil, errTooLarge
 	}
 	document, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return nil, fmt.Errorf("SAMLRequest is not base64: %w", err)
+		return nil, fmt.Errorf("%s is not base64: %w", name, err)
 	}
 	return document, nil
 }
@@ -288,13 +310,13 @@ func (p parameters) decoded() ([]byte, error) {
 // deflate is the one encoding of the Redirect binding (saml-bindings §3.4.4.1).
 const deflate = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 
-// inflated is the SAMLRequest out of base64 and DEFLATE. What it may grow to
-// is limited while it grows (CVE-2023-28119), and nothing may follow it.
-func (p parameters) inflated() ([]byte, error) {
+// inflated is the message of that name out of base64 and DEFLATE. What it may
+// grow to is limited while it grows (CVE-2023-28119), and nothing may follow it.
+func (p parameters) inflated(name string) ([]byte, error) {
 	if encoding, err := p.value("SAMLEncoding"); err != nil || (encoding != "" && encoding != deflate) {
 		return nil, errors.New("SAMLEncoding is unknown")
 	}
-	compressed, err := p.decoded()
+	compressed, err := p.decoded(name)
 	if err != nil {
 		return nil, err
 	}
@@ -303,10 +325,10 @@ func (p parameters) inflated() ([]byte, error) {
 	defer inflater.Close()
 	document, err := io.ReadAll(&limited{inflater, maxDocument})
 	if err != nil {
-		return nil, fmt.Errorf("SAMLRequest does not inflate: %w", err)
+		return nil, fmt.Errorf("%s does not inflate: %w", name, err)
 	}
 	if source.Len() > 0 {
-		return nil, errors.New("something follows the deflated SAMLRequest")
+		return nil, fmt.Errorf("something follows the deflated %s", name)
 	}
 	return document, nil
 }
@@ -315,10 +337,19 @@ func (p parameters) inflated() ([]byte, error) {
 // believed.
 type authnRequest struct {
 	crewjam.AuthnRequest
-	issuer  string // without the space around it
-	signed  bool   // it has a Signature
-	subject bool   // it says whom it wants (saml-core §3.4.1: Subject)
+	issuer  string            // without the space around it
+	signed  bool              // it has a Signature
+	subject *requestedSubject // whom it wants; nil: whoever signs in
 	context requestedContext
+}
+
+// requestedSubject is a Subject (saml-core §3.4.1), as far as it matters.
+type requestedSubject struct {
+	NameID *struct {
+		Format string `xml:",attr"`
+		Value  string `xml:",chardata"`
+	} `xml:"urn:oasis:names:tc:SAML:2.0:assertion NameID"`
+	Confirmations []struct{} `xml:"urn:oasis:names:tc:SAML:2.0:assertion SubjectConfirmation"`
 }
 
 // requestedContext is RequestedAuthnContext (saml-core §3.3.2.2.1), of which
@@ -336,32 +367,36 @@ func readAuthnRequest(document []byte) (*authnRequest, error) {
 	if len(document) > maxDocument {
 		return nil, errTooLarge
 	}
-	var s shape
+	s := shape{outline: &authnRequestOutline}
 	if err := scan(document, strictness{element: s.element}); err != nil {
 		return nil, err
 	}
-	m := &authnRequest{signed: s.seen["Signature"], subject: s.seen["Subject"]}
+	m := &authnRequest{signed: s.seen["Signature"]}
 	if err := xml.Unmarshal(document, &m.AuthnRequest); err != nil {
 		return nil, fmt.Errorf("not an AuthnRequest: %w", err)
 	}
-	if s.seen["RequestedAuthnContext"] {
+	if s.seen["RequestedAuthnContext"] || s.seen["Subject"] {
 		var extra struct {
-			Context requestedContext `xml:"urn:oasis:names:tc:SAML:2.0:protocol RequestedAuthnContext"`
+			Context requestedContext  `xml:"urn:oasis:names:tc:SAML:2.0:protocol RequestedAuthnContext"`
+			Subject *requestedSubject `xml:"urn:oasis:names:tc:SAML:2.0:assertion Subject"`
 		}
 		if err := xml.Unmarshal(document, &extra); err != nil {
 			return nil, fmt.Errorf("not an AuthnRequest: %w", err)
 		}
-		m.context = extra.Context
+		m.context, m.subject = extra.Context, extra.Subject
 	}
 	return m, m.complete()
 }
 
+// versions is the shape of one; the sender of another than 2.0 is told.
+var versions = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}$`)
+
 // complete checks what every request must have (saml-core §3.2.1).
 func (m *authnRequest) complete() error {
-	if m.Version != "2.0" {
-		return fmt.Errorf("version %q: want 2.0", m.Version)
+	if !versions.MatchString(m.Version) {
+		return fmt.Errorf("version %q is none", m.Version)
 	}
-	if !isNCName(m.ID) {
+	if !isID(m.ID) {
 		return fmt.Errorf("ID %q is none", m.ID)
 	}
 	if m.IssueInstant.IsZero() {

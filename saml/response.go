@@ -11,10 +11,10 @@ import (
 
 // Names that SAML fixes.
 const (
-	bearer                     = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
-	statusSuccess              = "urn:oasis:names:tc:SAML:2.0:status:Success"
-	PasswordProtectedTransport = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
-	formatURI                  = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	statusSuccess = "urn:oasis:names:tc:SAML:2.0:status:Success"
+	FormatBasic   = "urn:oasis:names:tc:SAML:2.0:attrname-format:basic"
+	formatURI     = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 )
 
 // How long an assertion is good. The margin before is for providers whose
@@ -61,11 +61,13 @@ type message struct {
 	assertionID string
 	now         time.Time
 	status      Status
+	to          *recipient // nil: not encrypted
 }
 
 // scratch is the memory that one Response needs while it is made.
 type scratch struct {
 	xml     canonical // the Response
+	plain   canonical // an assertion that goes out encrypted
 	info    canonical // a SignedInfo, as it is hashed
 	encoded []byte
 	hash    hash.Hash
@@ -75,6 +77,7 @@ type scratch struct {
 // respond writes m, signs it and leaves its base64 in s.encoded.
 func (s *scratch) respond(m *message, k *signer) error {
 	s.xml.reset()
+	s.xml.numbered = m.ECP
 	if err := s.response(m, k); err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func (s *scratch) response(m *message, k *signer) error {
 	}
 	w.status(m.status)
 	if m.assertionID != "" {
-		if err := s.assertion(m, k); err != nil {
+		if err := s.enclose(m, k); err != nil {
 			return err
 		}
 	}
@@ -107,7 +110,7 @@ func (s *scratch) response(m *message, k *signer) error {
 	if w.err != nil || m.Sign == SignAssertion {
 		return w.err
 	}
-	return s.sign(outer, 0, len(w.buf), k)
+	return s.sign(w, outer, 0, len(w.buf), k)
 }
 
 // status writes a Status; a second-level code stands inside the first
@@ -122,10 +125,25 @@ func (w *canonical) status(st Status) {
 	w.close()
 }
 
+// enclose puts the assertion into the Response. It is signed first and then
+// encrypted; the Response is signed over the encrypted form. In exclusive
+// canonical form an element declares all that it uses, so that what comes out
+// of the encryption stands alone.
+func (s *scratch) enclose(m *message, k *signer) error {
+	if m.to == nil {
+		return s.assertion(&s.xml, m, k)
+	}
+	s.plain.reset()
+	s.plain.numbered = m.ECP
+	if err := s.assertion(&s.plain, m, k); err != nil {
+		return err
+	}
+	return s.xml.encrypted(s.plain.buf, m.to)
+}
+
 // assertion writes the assertion, and signs it unless the Response alone is
 // to be signed.
-func (s *scratch) assertion(m *message, k *signer) error {
-	w := &s.xml
+func (s *scratch) assertion(w *canonical, m *message, k *signer) error {
 	var inner hole
 	start := len(w.buf)
 	w.open(samlAssertion,
@@ -148,7 +166,7 @@ func (s *scratch) assertion(m *message, k *signer) error {
 	if w.err != nil || m.Sign == SignResponse {
 		return w.err
 	}
-	return s.sign(inner, start, len(w.buf), k)
+	return s.sign(w, inner, start, len(w.buf), k)
 }
 
 // subject says who it is about, and who may present it: the bearer, at

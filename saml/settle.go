@@ -28,7 +28,7 @@ func settle(a *Assertion) error {
 		return errors.New("assertion without the time of the sign-in")
 	case a.Lifetime < 0:
 		return errors.New("assertion that is never good")
-	case a.InResponseTo != "" && !isNCName(a.InResponseTo):
+	case a.InResponseTo != "" && !isID(a.InResponseTo):
 		return fmt.Errorf("assertion in response to %q, which is no ID", a.InResponseTo)
 	case a.Sign != SignAssertion && a.Sign != SignResponse && a.Sign != SignBoth:
 		return fmt.Errorf("sign %q: want assertion, response or both", a.Sign)
@@ -125,6 +125,10 @@ func isSessionName(s string) bool {
 	}
 	return true
 }
+
+// isID says whether s can be answered as the ID of a request. It should be an
+// xs:ID, and real clients send bare UUIDs that begin with a digit (saml2aws).
+func isID(s string) bool { return isNCName("_"+s) && s != "" }
 
 // isNCName says whether s can be an xs:ID. Names beyond ASCII are legal and
 // not seen in the field; they are refused.

@@ -47,14 +47,19 @@ func (w *canonical) signature(id string, k *signer) hole {
 	w.open(dsSignatureValue)
 	h.valueAt = w.blank(base64.StdEncoding.EncodedLen(k.size))
 	w.close()
-	w.open(dsKeyInfo)
-	w.open(dsX509Data)
-	w.leaf(dsX509Certificate, k.certificate)
-	w.close()
-	w.close()
+	w.certificate(k.certificate)
 	w.close()
 	h.end = len(w.buf)
 	return h
+}
+
+// certificate writes a KeyInfo that holds one.
+func (w *canonical) certificate(text string) {
+	w.open(dsKeyInfo)
+	w.open(dsX509Data)
+	w.leaf(dsX509Certificate, text)
+	w.close()
+	w.close()
 }
 
 // signedInfo writes the SignedInfo of that signature and says where its
@@ -77,16 +82,16 @@ func (w *canonical) signedInfo(id string) (digestAt int) {
 	return digestAt
 }
 
-// sign fills in the Signature of the element that lies at start:end. The
+// sign fills in the Signature of the element that lies at start:end of w. The
 // enveloped-signature transform takes the Signature out again, so what is
 // hashed is the element around the hole. SignedInfo is hashed as the apex of
 // its own canonical form, where it declares its namespace itself.
-func (s *scratch) sign(h hole, start, end int, k *signer) error {
+func (s *scratch) sign(w *canonical, h hole, start, end int, k *signer) error {
 	s.hash.Reset()
-	s.hash.Write(s.xml.buf[start:h.start])
-	s.hash.Write(s.xml.buf[h.end:end])
+	s.hash.Write(w.buf[start:h.start])
+	s.hash.Write(w.buf[h.end:end])
 	digest := s.hash.Sum(s.digest[:0])
-	base64.StdEncoding.Encode(s.xml.buf[h.digestAt:], digest)
+	base64.StdEncoding.Encode(w.buf[h.digestAt:], digest)
 
 	s.info.reset()
 	at := s.info.signedInfo(h.id)
@@ -100,6 +105,6 @@ func (s *scratch) sign(h hole, start, end int, k *signer) error {
 	if len(value) != k.size {
 		return fmt.Errorf("sign %s: signature of %d bytes, want %d", h.id, len(value), k.size)
 	}
-	base64.StdEncoding.Encode(s.xml.buf[h.valueAt:], value)
+	base64.StdEncoding.Encode(w.buf[h.valueAt:], value)
 	return nil
 }

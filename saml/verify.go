@@ -20,21 +20,33 @@ var signatureMethods = map[string]x509.SignatureAlgorithm{
 	"http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": x509.SHA512WithRSA,
 }
 
-// verifyQuery says whether a redirected request is signed. A signature that
+// verifyRedirect is verifyQuery for a message that may have a signature within
+// it. The sender must take that out (saml-bindings §3.4.4.1), and not all do
+// (pysaml2). It is not looked at: the one of the query must cover everything.
+func verifyRedirect(p parameters, name string, sp Provider, enveloped bool) (signed bool, err error) {
+	signed, err = verifyQuery(p, name, sp)
+	if err == nil && enveloped && !signed {
+		err = errors.New("a redirected message has an enveloped signature and no other")
+	}
+	return signed, err
+}
+
+// verifyQuery says whether a redirected message, in the parameter of that
+// name, is signed. A signature that
 // is there must be good, by any key of sp, over the octets as they were
 // received (saml-bindings §3.4.4.1): RelayState takes part when it was sent,
 // be it empty.
-func verifyQuery(p parameters, sp Provider) (signed bool, err error) {
+func verifyQuery(p parameters, name string, sp Provider) (signed bool, err error) {
 	if !p.has("Signature") && !p.has("SigAlg") {
 		return false, nil
 	}
-	name, err := p.value("SigAlg")
+	algorithm, err := p.value("SigAlg")
 	if err != nil {
 		return false, err
 	}
-	method, ok := signatureMethods[name]
+	method, ok := signatureMethods[algorithm]
 	if !ok {
-		return false, fmt.Errorf("signature algorithm %q is not accepted", name)
+		return false, fmt.Errorf("signature algorithm %q is not accepted", algorithm)
 	}
 	encoded, err := p.value("Signature")
 	if err != nil {
@@ -44,7 +56,7 @@ func verifyQuery(p parameters, sp Provider) (signed bool, err error) {
 	if err != nil || len(signature) == 0 {
 		return false, errors.New("the signature is not base64")
 	}
-	octets := "SAMLRequest=" + p["SAMLRequest"]
+	octets := name + "=" + p[name]
 	if p.has("RelayState") {
 		octets += "&RelayState=" + p["RelayState"]
 	}
@@ -57,30 +69,40 @@ func verifyQuery(p parameters, sp Provider) (signed bool, err error) {
 	return false, fmt.Errorf("none of the %d keys of %s made the signature", len(sp.keys), sp.EntityID)
 }
 
-// verifyEnveloped verifies the signature of a posted request with the keys of
-// sp and returns the request as read from the bytes that were verified: what
+// verifyAuthnRequest returns a posted request as read from the bytes that its
+// signature covers.
+func verifyAuthnRequest(document []byte, claimed *authnRequest, sp Provider) (*authnRequest, error) {
+	verified, err := verifyEnveloped(document, claimed.ID, sp)
+	if err != nil {
+		return nil, err
+	}
+	m, err := readAuthnRequest(verified)
+	if err != nil {
+		return nil, err
+	}
+	if m.ID != claimed.ID || m.issuer != claimed.issuer {
+		return nil, errNotWhatWasSent
+	}
+	return m, nil
+}
+
+var errNotWhatWasSent = errors.New("what was signed is not what was sent")
+
+// verifyEnveloped verifies the signature of a posted message, whose root has
+// that ID, with the keys of sp. It returns the bytes that were verified: what
 // else the document held is gone (signature wrapping).
-func verifyEnveloped(document []byte, claimed *authnRequest, sp Provider) (*authnRequest, error) {
+func verifyEnveloped(document []byte, id string, sp Provider) ([]byte, error) {
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(document); err != nil {
 		return nil, fmt.Errorf("not well-formed: %w", err)
 	}
-	if err := checkSignatureShape(doc.Root(), claimed.ID); err != nil {
+	if err := checkSignatureShape(doc.Root(), id); err != nil {
 		return nil, err
 	}
 	for _, cert := range sp.keys {
-		verified, err := verifyWith(doc.Root(), cert)
-		if err != nil {
-			continue
+		if verified, err := verifyWith(doc.Root(), cert); err == nil {
+			return verified, nil
 		}
-		m, err := readAuthnRequest(verified)
-		if err != nil {
-			return nil, err
-		}
-		if m.ID != claimed.ID || m.issuer != claimed.issuer {
-			return nil, errors.New("what was signed is not what was sent")
-		}
-		return m, nil
 	}
 	return nil, fmt.Errorf("none of the %d keys of %s made the signature", len(sp.keys), sp.EntityID)
 }
@@ -117,7 +139,7 @@ func checkSignatureShape(root *etree.Element, id string) error {
 	case transforms == nil || only(signature, "SignatureValue") == nil:
 		return errors.New("the signature lacks a part, or has one twice")
 	case reference.SelectAttrValue("URI", "") != "#"+id:
-		return errors.New("the signature is not over the request")
+		return errors.New("the signature is not over the message")
 	case algorithm(only(info, "CanonicalizationMethod")) != algExclusive:
 		return errors.New("the signature's canonicalization is not accepted")
 	case signatureMethods[algorithm(only(info, "SignatureMethod"))] == 0:

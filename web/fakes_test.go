@@ -213,6 +213,7 @@ type fakeBroker struct {
 	now          func() time.Time
 	user         gatehouse.User
 	entitlements []gatehouse.Entitlement
+	applications []gatehouse.Application
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
@@ -273,6 +274,8 @@ func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.
 }
 
 func (f *fakeBroker) Entitlements(gatehouse.Session) []gatehouse.Entitlement { return f.entitlements }
+
+func (f *fakeBroker) Applications(gatehouse.Session) []gatehouse.Application { return f.applications }
 
 func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.Ask) (access.Grant, error) {
 	f.mu.Lock()

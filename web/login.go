@@ -48,6 +48,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 		p.Said, p.Username = "Sign in again to confirm that it is you.", echo(who.User.Username)
 	case q.Get("said") == "out":
 		p.Said = "You are signed out."
+	case q.Get("said") == "partly":
+		p.Said = "You are signed out here. An application may still have you signed in: close the browser to be sure."
 	case q.Get("said") == "changed":
 		p.Said = "Your password is changed. Sign in with the new one."
 	case !p.Again && s.triesWindows(r):
@@ -125,26 +127,6 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, status int, p
 	p.Narrow, p.Forms = true, s.deps.NameForms
 	p.Action = s.public.String() + "/login"
 	return s.render(w, status, "login.html", p)
-}
-
-// logout ends the session here and on the record. The browser signs out even
-// when the record cannot be written: keeping somebody signed in would be the
-// worse failure.
-func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
-	who, err := s.Session(r)
-	if err == nil {
-		if err := s.deps.Broker.SignOut(r.Context(), who); err != nil {
-			s.note(r, "sign-out not recorded", err)
-		}
-	}
-	if err := s.sessions.finish(w, r); err != nil {
-		return err
-	}
-	s.markWindows(w, leftWindows)
-	// Browsers may show no-store pages again on Back (seen in Chromium).
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-	redirect(w, "/login?said=out")
-	return nil
 }
 
 // echo is a name that may be shown again, or nothing.

@@ -219,7 +219,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	full := map[string]any{
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
-		"portal.html": portalPage{frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
+		"portal.html": portalPage{Applications: []application{{"Wiki", "/saml/launch?sp=x"}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Alive: "a", Next: &at, Once: "o", ListHere: "here"},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true,
@@ -238,8 +238,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"rolelogin.html": roleLoginPage{frame: f, Fields: []field{{"n", "v"}}, Host: "127.0.0.1:1", Sections: []loginAccount{{"a", []loginRole{{"a/r", "r"}}}}, Lasts: "l"},
 		"carry.html":     carryPage{frame: f, Answer: "x"},
 		"answered.html":  answeredPage{frame: f, Client: "c", Agreed: true},
-		"problem.html":   p,
+		"problem.html":   withBack(p),
 		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 	}
 	for name := range h.server.pages {
@@ -266,4 +267,10 @@ func TestInWords(t *testing.T) {
 			t.Errorf("inWords(%v) = %q, want %q", d, got, want)
 		}
 	}
+}
+
+// withBack is p for somebody whom an application sent.
+func withBack(p problem) problem {
+	p.Back = &posting{URL: "https://wiki.example/acs", Host: "wiki.example", SAMLResponse: "x", RelayState: "y"}
+	return p
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,12 @@ type portalPage struct {
 	Once     string // names one click: see twice.go
 
 	ShelvesHere, ListHere string
+
+	Applications []application
 }
+
+// application is a service provider that the person may open.
+type application struct{ Name, Path string }
 
 // section is the accounts of one environment, or of a shelf.
 type section struct {
@@ -91,6 +97,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
 	p.Alive, p.Next = alive(likes, s.now())
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -141,7 +148,7 @@ func (s *Server) keptSections(key [sha256.Size]byte, sections func() []section) 
 // share a stream with what only they may know (RFC 7457 §2.6 has the attack).
 func (s *Server) showFound(w http.ResponseWriter, held held, likes taste, p portalPage) error {
 	sections := sectionsOf(matching(likes.star(held.rows), p.Query))
-	p.Found, p.ShelvesHere = len(sections) > 0, ""
+	p.Found, p.ShelvesHere = len(sections)+len(p.Applications) > 0, ""
 	var frame, list bytes.Buffer
 	if err := s.pages.Execute(&frame, "portal.html", p); err != nil {
 		return fmt.Errorf("render: %w", err)
@@ -221,6 +228,18 @@ func alive(t taste, now time.Time) (string, *moment) {
 	}
 	at := momentOf(time.Unix(first, 0))
 	return "Keys of " + count(n, "role") + " are still good", &at
+}
+
+// applicationsOf are those that match the search box. Opening one begins a
+// sign-in there, as a link on any other page would.
+func applicationsOf(all []gatehouse.Application, query string) []application {
+	var list []application
+	for _, a := range all {
+		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
+			list = append(list, application{a.Name, "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
+		}
+	}
+	return list
 }
 
 // expiresSoon says how soon, in days, or nothing when it is not within the time.

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/access"
 )
 
 // What can be wrong with a request before anybody looks at what it wants.
@@ -45,6 +47,7 @@ type problem struct {
 	At        moment
 	Retry     time.Duration // zero: nobody knows
 	AfterForm bool          // the answer to a sign-in: see login.html
+	Back      *posting      // tells the application that sent them, when they want to go back
 }
 
 // words are the kinds of failure, the first that fits. They are what the
@@ -215,7 +218,22 @@ func (s *Server) Problem(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // they left; nobody reads the answer
 	}
+	s.showProblem(w, r, s.problem(r, err))
+}
+
+// Decline is Problem for somebody whom an application sent: they read why not,
+// and their way back takes the refusal along.
+func (s *Server) Decline(w http.ResponseWriter, r *http.Request, err error, refusal access.Post) {
 	p := s.problem(r, err)
+	u, badURL := url.Parse(refusal.URL)
+	if badURL == nil {
+		p.Back = &posting{URL: refusal.URL, Host: u.Host, SAMLResponse: string(refusal.SAMLResponse), RelayState: refusal.RelayState}
+		w.Header().Set("Content-Security-Policy", postingPolicy(u))
+	}
+	s.showProblem(w, r, p)
+}
+
+func (s *Server) showProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	p.announce(w)
 	if wantsJSON(r) {
 		_ = writeJSON(w, p.Status, p.brief(r)) // strings only: cannot fail

@@ -42,6 +42,9 @@ type Broker interface {
 	// Entitlements lists what the person may have now.
 	Entitlements(s gatehouse.Session) []gatehouse.Entitlement
 
+	// Applications lists the service providers that the person may open now.
+	Applications(s gatehouse.Session) []gatehouse.Application
+
 	// Grant hands out one role.
 	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
 
@@ -105,12 +108,33 @@ type Pages interface {
 	// Session is who is signed in in this browser, or ErrNoSession.
 	Session(r *http.Request) (gatehouse.Session, error)
 
+	// Turn waits for a turn to prove somebody, as the sign-in page does; the
+	// caller leaves again. It fails with ErrUnavailable when there is none for
+	// too long.
+	Turn(r *http.Request) (leave func(), err error)
+
 	// Post answers with the page that posts p to its service provider.
 	Post(w http.ResponseWriter, r *http.Request, p access.Post) error
+
+	// Dispatch answers with the page that takes the browser to a service
+	// provider with d, at a sign-out.
+	Dispatch(w http.ResponseWriter, r *http.Request, d access.Dispatch) error
+
+	// SignOut ends these sessions of a person's, whichever browsers have
+	// them, and puts that on the record.
+	SignOut(w http.ResponseWriter, r *http.Request, person string, sessions []string) error
+
+	// Decline is Problem for somebody whom an application sent: the page's way
+	// back takes the refusal to it.
+	Decline(w http.ResponseWriter, r *http.Request, err error, refusal access.Post)
 
 	// Problem answers with the page that says what err means.
 	Problem(w http.ResponseWriter, r *http.Request, err error)
 }
+
+// Leaving begins to tell others that a session has ended, and says by which
+// path the browser goes on; empty: nobody is to be told.
+type Leaving func(w http.ResponseWriter, r *http.Request, s gatehouse.Session) (path string, err error)
 
 // Deps is what a Server stands on.
 type Deps struct {
@@ -121,6 +145,7 @@ type Deps struct {
 	Protocol func(Pages) http.Handler                  // everything under /saml/; nil: nothing is there
 	Programs Programs                                  // sign-ins of command-line programs; nil: there are none
 	API      http.Handler                              // everything under /oidc/ and /sso/, and /v1/token; nil: nothing is there
+	Leaving  Leaving                                   // who else is told of a sign-out; nil: nobody
 	Ready    func(context.Context) []gatehouse.Finding // what sign-in needs; nil: nothing
 
 	NameForms []string // examples of names that say which directory they are in; none: names need not

@@ -2,10 +2,14 @@ package web
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatehouse"
 )
 
 // How long a sign-in waits for its turn, and what share of those who may wait
@@ -117,4 +121,13 @@ func clientOf(ip string) string {
 	}
 	prefix, _ := addr.Prefix(ipv6OneClient)
 	return prefix.String()
+}
+
+// Turn waits for a turn to prove the person of r, for another door.
+func (s *Server) Turn(r *http.Request) (leave func(), err error) {
+	leave, err = s.signIns.enter(r.Context(), factsFrom(r.Context()).ip)
+	if errors.Is(err, errBusy) {
+		return nil, &gatehouse.Unavailable{What: "sign-in", Name: "turn", Err: err}
+	}
+	return leave, err
 }

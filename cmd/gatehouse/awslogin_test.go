@@ -17,23 +17,23 @@ import (
 	"time"
 )
 
-// program is an `aws login`, as the CLI from 2.32 on is one.
-type program struct {
+// awsLogin is an `aws login`, as the CLI from 2.32 on is one.
+type awsLogin struct {
 	g   *gate
 	key *ecdsa.PrivateKey
 }
 
-func newProgram(t testing.TB, g *gate) *program {
+func newAWSLogin(t testing.TB, g *gate) *awsLogin {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &program{g, key}
+	return &awsLogin{g, key}
 }
 
 // proof is a DPoP header; change may spoil it before it is signed.
-func (p *program) proof(change func(header, payload map[string]any)) string {
+func (p *awsLogin) proof(change func(header, payload map[string]any)) string {
 	b64 := base64.RawURLEncoding.EncodeToString
 	point, _ := p.key.PublicKey.Bytes()
 	header := map[string]any{"typ": "dpop+jwt", "alg": "ES256", "jwk": map[string]string{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}}
@@ -55,7 +55,7 @@ func (p *program) proof(change func(header, payload map[string]any)) string {
 const sameDevice = "arn:aws:signin:::devtools/same-device"
 
 // login opens the page, chooses a role and returns the code.
-func (p *program) login(t testing.TB, b *browser, role string) string {
+func (p *awsLogin) login(t testing.TB, b *browser, role string) string {
 	t.Helper()
 	page := b.get("/v1/authorize?response_type=code&client_id=" + url.QueryEscape(sameDevice) + "&state=st8&code_challenge_method=SHA-256&scope=openid&redirect_uri=" +
 		url.QueryEscape(callback) + "&code_challenge=" + challenge)
@@ -70,7 +70,7 @@ func (p *program) login(t testing.TB, b *browser, role string) string {
 	return to.Query().Get("code")
 }
 
-func (p *program) token(t testing.TB, proof string, pairs ...string) told {
+func (p *awsLogin) token(t testing.TB, proof string, pairs ...string) told {
 	t.Helper()
 	in := map[string]string{"clientId": sameDevice}
 	for i := 0; i < len(pairs); i += 2 {
@@ -79,7 +79,7 @@ func (p *program) token(t testing.TB, proof string, pairs ...string) told {
 	return p.g.call(t, "POST", "/v1/token", in, "Content-Type", "application/json", "Dpop", proof)
 }
 
-func (p *program) redeem(t testing.TB, code string) told {
+func (p *awsLogin) redeem(t testing.TB, code string) told {
 	t.Helper()
 	return p.token(t, p.proof(nil), "grantType", "authorization_code", "code", code, "codeVerifier", verifier, "redirectUri", callback)
 }
@@ -91,7 +91,7 @@ func TestAWSLogin(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(l.home, ".aws/config"))
 	bob := g.browser(t)
 	bob.signIn("bob")
-	p := newProgram(t, g)
+	p := newAWSLogin(t, g)
 
 	a := p.redeem(t, p.login(t, bob, "444455556666/PowerUser"))
 	if seconds, _ := a.body["expiresIn"].(float64); a.status != 200 || a.text("tokenType") != "aws_sigv4" || seconds > 900 || seconds < 800 {
@@ -131,7 +131,7 @@ func TestAProofThatIsNoneBringsNothing(t *testing.T) {
 	g := openGate(t)
 	bob := g.browser(t)
 	bob.signIn("bob")
-	p := newProgram(t, g)
+	p := newAWSLogin(t, g)
 	code := p.login(t, bob, "444455556666/PowerUser")
 	redeem := func(proof string) told {
 		return p.token(t, proof, "grantType", "authorization_code", "code", code, "codeVerifier", verifier, "redirectUri", callback)
@@ -155,7 +155,7 @@ func TestAProofThatIsNoneBringsNothing(t *testing.T) {
 		}
 	}
 	good := p.proof(nil)
-	for name, proof := range map[string]string{"nothing": "", "no JWT": "x", "another's signature": good[:strings.LastIndex(good, ".")] + "." + strings.Split(newProgram(t, g).proof(nil), ".")[2], "64 KB": strings.Repeat("a", 8<<10)} {
+	for name, proof := range map[string]string{"nothing": "", "no JWT": "x", "another's signature": good[:strings.LastIndex(good, ".")] + "." + strings.Split(newAWSLogin(t, g).proof(nil), ".")[2], "64 KB": strings.Repeat("a", 8<<10)} {
 		if a := redeem(proof); a.status != 400 {
 			t.Errorf("%s: %d %s", name, a.status, a.raw)
 		}
@@ -173,11 +173,11 @@ func TestATokenOfAWSLoginIsForItsKeyAndItsRole(t *testing.T) {
 	g := openGate(t)
 	bob := g.browser(t)
 	bob.signIn("bob")
-	p := newProgram(t, g)
+	p := newAWSLogin(t, g)
 	a := p.redeem(t, p.login(t, bob, "444455556666/PowerUser"))
 	refresh := a.text("refreshToken")
 
-	thief := newProgram(t, g)
+	thief := newAWSLogin(t, g)
 	if got := thief.token(t, thief.proof(nil), "grantType", "refresh_token", "refreshToken", refresh); got.status != 403 || got.kind != "AccessDeniedException" || got.text("error") != "TOKEN_EXPIRED" {
 		t.Errorf("with another key: %d %q %s", got.status, got.kind, got.raw)
 	}
@@ -210,7 +210,7 @@ func TestAWSLoginOnAnotherComputer(t *testing.T) {
 	if err != nil || carried.Get("state") != "st8" || carried.Get("code") == "" {
 		t.Fatalf("carried %q, %v", text, err)
 	}
-	p := newProgram(t, g)
+	p := newAWSLogin(t, g)
 	a := p.token(t, p.proof(nil), "clientId", "arn:aws:signin:::devtools/cross-device", "grantType", "authorization_code", "code", carried.Get("code"), "codeVerifier", verifier,
 		"redirectUri", g.url+"/v1/sessions/confirmation")
 	if a.status != 200 {

@@ -136,11 +136,11 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Tickets: tickets, Directories: sources, Policy: cfg.Policy, Scopes: access.NewScopes(cfg.Access.Access), IdP: r.idp, AWS: r.aws, Audit: h.audit, Counters: h.store, Learnt: h.store,
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
-	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL}, r.idp, broker, h.store, h.log, nil)
+	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
 	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
-		Broker: broker, Records: h.store, People: h.store, Events: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) },
+		Broker: broker, Records: h.store, People: h.store, Events: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,
 		Ready: h.ready(r), Windows: cfg.Windows.Prefixes(), NameForms: nameForms(sources), STSEndpoint: cfg.AWS.STSEndpoint, DefaultRegion: cfg.AWS.Region, Log: h.log,
 	})
 	if err != nil {
@@ -216,7 +216,7 @@ func (h *house) openTickets(cfg *config.Config) (access.Tickets, error) {
 
 // endpoints says where the world reaches us, and where AWS takes responses.
 func endpoints(cfg *config.Config, client *aws.Client) saml.Endpoints {
-	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso")}
+	e := saml.Endpoints{Metadata: publicURL(cfg, "saml", "metadata"), SSO: publicURL(cfg, "saml", "sso"), SLO: publicURL(cfg, "saml", "slo"), ECP: publicURL(cfg, "saml", "ecp")}
 	for _, a := range cfg.Accounts {
 		if acs := client.Recipient(a); !slices.Contains(e.AWS, acs) {
 			e.AWS = append(e.AWS, acs)

@@ -134,7 +134,7 @@ func TestMemoryOf256SignInsAtATimeIsBounded(t *testing.T) {
 func TestSignInsLeaveNothingBehind(t *testing.T) {
 	linuxOnly(t)
 	n := 2000
-	if os.Getenv("GATEHOUSE_TEST_SOAK") != "" {
+	if os.Getenv("GATEHOUSE_TEST_SOAK") != "" { // see TestSoak
 		n = 10_000
 	}
 	s := takeStand(t, build(t), 0)

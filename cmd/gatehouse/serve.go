@@ -90,7 +90,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 	start(func() error { return h.server.Serve(ctx, l.doors) })
 	start(func() error { return h.server.ServeAdmin(ctx, l.admin, h.adminHandler()) })
 	running.Go(func() { h.sweep(ctx) })
-	running.Go(func() { h.watchKeys(ctx) })
+	running.Go(func() { h.watch(ctx) })
 	running.Go(func() { h.watchReload(ctx, hup, load) })
 	log.Info("serving", slog.String("public_url", cfg.Web.PublicURL), slog.String("listen", l.doors.Addr().String()),
 		slog.String("admin_listen", l.admin.Addr().String()), slog.String("version", version))

@@ -61,11 +61,16 @@ type IdP interface {
 	// Provider is a registered service provider whose metadata is good.
 	Provider(entityID string) (saml.Provider, bool)
 
-	// Registered says whether acs is, byte for byte, one of the provider's own.
-	Registered(entityID, acs string) bool
+	// Providers lists all that are registered and good, by name.
+	Providers() []saml.Provider
 
-	// Subject is what a provider is to call a person.
-	Subject(u gatehouse.User, sp saml.Provider) (saml.NameID, error)
+	// Registered says whether acs is, byte for byte, one of the provider's own:
+	// of those that a program takes an answer to, or a browser.
+	Registered(entityID, acs string, ecp bool) bool
+
+	// Subject is what a provider is to call the session's person, in that
+	// format or its usual one.
+	Subject(s gatehouse.Session, sp saml.Provider, format string) (saml.NameID, error)
 }
 
 // AWS trades assertions for credentials, and credentials for a console.
@@ -162,6 +167,21 @@ type Grant struct {
 	Post        *Post                 // for FormPost and for service providers
 	Scope       string                // what the limits of Ask.Scope are called; empty: none
 	LoweredFrom time.Duration         // not zero: this was asked for, and the role allows less
+
+	// Participant is what a service provider was told, so that a sign-out can
+	// be told to it.
+	Participant saml.Participant
+}
+
+// Dispatch is a signed message of ours that the person's browser must carry
+// to a service provider.
+type Dispatch struct {
+	To         string           // the provider's name
+	URL        string           // from registered metadata; where Field is empty, with the message in its query
+	Field      string           // SAMLRequest or SAMLResponse, when it is to be posted
+	Message    gatehouse.Secret // then its base64
+	RelayState string           // then what goes with it
+	Skip       string           // a path of ours that goes on without it; empty: it is the last
 }
 
 // Post is a form that the person's browser must send to a service provider.

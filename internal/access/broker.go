@@ -234,6 +234,18 @@ func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation 
 	return b.d.Policy.Explain(s.User, account, role)
 }
 
+// Applications lists the service providers besides AWS that the session's
+// person may sign in to, by name. It grants nothing.
+func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
+	var list []gatehouse.Application
+	for _, sp := range b.d.IdP.Providers() {
+		if _, _, err := b.d.Policy.Provider(s.User, sp.Name); err == nil && !sp.AWS {
+			list = append(list, gatehouse.Application{Name: sp.Name, EntityID: sp.EntityID})
+		}
+	}
+	return list
+}
+
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 	e := personal(s)
@@ -395,7 +407,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 		Audience:     audience,
 		NameID:       saml.NameID{Value: b.d.IdP.NameID(s.User.Key(), audience)},
 		AuthnInstant: s.ProvedAt,
-		AuthnContext: authnContext(s),
+		AuthnContext: AuthnContext(s),
 		SessionIndex: b.d.IdP.NameID(s.ID, audience),
 		AWS: &saml.AWS{
 			Roles:             []saml.RolePair{{RoleARN: e.Role.ARN(), ProviderARN: e.Account.ProviderARN()}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,12 +176,16 @@ func (w *world) Provider(entityID string) (saml.Provider, bool) {
 	return saml.Provider{EntityID: entityID, Name: "Wiki", ACS: "https://wiki/acs", Sign: saml.SignBoth}, entityID == "wiki"
 }
 
-func (w *world) Registered(entityID, acs string) bool {
+func (w *world) Providers() []saml.Provider {
+	return []saml.Provider{{EntityID: "urn:amazon:webservices", Name: "AWS", AWS: true}, {EntityID: "blog", Name: "Blog"}, {EntityID: "wiki", Name: "Wiki"}}
+}
+
+func (w *world) Registered(entityID, acs string, _ bool) bool {
 	return entityID == "wiki" && strings.HasPrefix(acs, "https://wiki/acs")
 }
 
-func (w *world) Subject(u gatehouse.User, sp saml.Provider) (saml.NameID, error) {
-	return saml.NameID{Value: w.NameID(u.Key(), sp.EntityID)}, nil
+func (w *world) Subject(s gatehouse.Session, sp saml.Provider, format string) (saml.NameID, error) {
+	return saml.NameID{Format: format, Value: w.NameID(s.User.Key(), sp.EntityID)}, nil
 }
 
 func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
@@ -457,6 +462,18 @@ func TestGrant(t *testing.T) {
 	})
 }
 
+func TestApplicationsAreThoseThatARuleAdmitsTo(t *testing.T) {
+	w, b := newWorld(t)
+	if got, want := b.Applications(w.session()), []gatehouse.Application{{Name: "Wiki", EntityID: "wiki"}}; !slices.Equal(got, want) {
+		t.Errorf("applications %v, want %v", got, want)
+	}
+	s := w.session()
+	s.User.Groups = nil
+	if got := b.Applications(s); len(got) > 0 {
+		t.Errorf("somebody in no group may open %v", got)
+	}
+}
+
 func TestGrantToServiceProvider(t *testing.T) {
 	wiki := gatehouse.Ask{Provider: "wiki", InResponseTo: "_req", ACS: "https://wiki/acs/2", RelayState: "state"}
 	t.Run("answers where the request may be answered", func(t *testing.T) {
@@ -475,6 +492,36 @@ func TestGrantToServiceProvider(t *testing.T) {
 			w.people["alice"] = u
 		},
 	}
+	for name, tt := range map[string]struct {
+		subject gatehouse.Name
+		want    error
+	}{
+		"by the name that it was given":       {gatehouse.Name{Format: saml.NameIDPersistent, Value: "_corp/guid-alice@wiki"}, nil},
+		"by user name":                        {gatehouse.Name{Format: saml.NameIDUnspecified, Value: "ALICE"}, nil},
+		"by another's user name":              {gatehouse.Name{Format: saml.NameIDUnspecified, Value: "bob"}, gatehouse.ErrAnotherPerson},
+		"by another's name":                   {gatehouse.Name{Format: saml.NameIDPersistent, Value: "_corp/2@wiki"}, gatehouse.ErrAnotherPerson},
+		"by the same value as a mail address": {gatehouse.Name{Format: saml.NameIDEmail, Value: "_corp/guid-alice@wiki"}, gatehouse.ErrAnotherPerson},
+	} {
+		t.Run("is about the person who was asked for, "+name, func(t *testing.T) {
+			w, b := newWorld(t)
+			a := wiki
+			a.NameIDFormat, a.Subject = saml.NameIDPersistent, tt.subject
+			if a.Subject.Value == "_corp/guid-alice@wiki" {
+				a.Subject.Value = w.NameID(w.people["alice"].Key(), "wiki")
+			}
+			if g, err := b.Grant(t.Context(), w.session(), a); !errors.Is(err, tt.want) || (err != nil) != (len(w.said) == 0) {
+				t.Errorf("%v, %+v", err, g)
+			}
+		})
+	}
+	t.Run("refuses a proof of another class", func(t *testing.T) {
+		w, b := newWorld(t)
+		a := wiki
+		a.Contexts = []string{saml.Kerberos}
+		if g, err := b.Grant(t.Context(), w.session(), a); !errors.Is(err, gatehouse.ErrAnotherProof) || g.Post != nil || len(w.said) > 0 {
+			t.Errorf("%v, %+v", err, g)
+		}
+	})
 	for name, change := range refused {
 		t.Run("refuses "+name, func(t *testing.T) {
 			w, b := newWorld(t)

@@ -67,6 +67,11 @@ type Rule struct {
 	// ServiceProvider is the name of what Groups give, of those under saml.service_providers.
 	ServiceProvider string `yaml:"service_provider"`
 
+	// Attributes are told to ServiceProvider: name to text, as SessionTags; a
+	// text that is {groups} or one {attribute:NAME} alone may be several
+	// values. What comes out empty is left out. Default: none.
+	Attributes map[string]string `yaml:"attributes"`
+
 	// MaxSession is the longest hand-out, 15m to 12h. Default: 1h.
 	MaxSession time.Duration `yaml:"max_session"`
 
@@ -266,6 +271,7 @@ func (r Rule) validateTerms(fault func(string, string, ...any)) {
 			fault(fmt.Sprintf(".transitive_tags[%d]", i), "%q is not among session_tags", key)
 		}
 	}
+	r.validateAttributes(fault)
 	if err := checkTemplate(r.SourceIdentity); err != nil {
 		fault(".source_identity", "%v", err)
 	}
@@ -274,6 +280,20 @@ func (r Rule) validateTerms(fault func(string, string, ...any)) {
 	}
 	if r.ServiceProvider != "" && (len(r.SessionTags) > 0 || r.SourceIdentity != "") {
 		fault(".service_provider", "takes no session_tags and no source_identity: they are AWS's")
+	}
+}
+
+func (r Rule) validateAttributes(fault func(string, string, ...any)) {
+	if len(r.Attributes) > 0 && r.ServiceProvider == "" {
+		fault(".attributes", "are told to a service_provider; for roles there are session_tags")
+	}
+	for name, text := range r.Attributes {
+		if name == "" || strings.HasPrefix(name, "https://aws.amazon.com/SAML/") {
+			fault(".attributes", "%q is no name for an attribute of another provider than AWS", name)
+		}
+		if err := checkTemplate(text); text != allGroups && err != nil {
+			fault(".attributes."+name, "%v; and {groups}, alone", err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // AWS's rules for what it lets through: IAM User Guide, "Configure SAML
@@ -68,6 +69,9 @@ func (c Config) Attributes() []string {
 		for _, text := range r.SessionTags {
 			texts = append(texts, text)
 		}
+		for _, text := range r.Attributes {
+			texts = append(texts, text)
+		}
 		for _, text := range texts {
 			for _, m := range blank.FindAllStringSubmatch(text, -1) {
 				if m[1] == "attribute" {
@@ -99,6 +103,44 @@ func fill(text string, u gatehouse.User) string {
 			return strings.Join(values, ":")
 		}
 	})
+}
+
+// allGroups is the text that stands for the names of a person's groups.
+const allGroups = "{groups}"
+
+// fillAll is fill for what may have several values.
+func fillAll(text string, u gatehouse.User) []string {
+	var values []string
+	m := blank.FindStringSubmatch(text)
+	switch {
+	case text == allGroups:
+		for _, g := range u.Groups {
+			values = append(values, g.Name)
+		}
+	case m != nil && m[0] == text && m[1] == "attribute":
+		values = slices.Clone(u.Attributes[strings.ToLower(m[2])])
+	default:
+		values = []string{fill(text, u)}
+	}
+	slices.Sort(values)
+	return slices.DeleteFunc(slices.Compact(values), func(v string) bool { return v == "" })
+}
+
+// released is what r tells its service provider of a person.
+func (r *rule) released(u gatehouse.User) []saml.Attribute {
+	var list []saml.Attribute
+	for _, name := range sortedKeys(r.Attributes) {
+		values := fillAll(r.Attributes[name], u)
+		if len(values) == 0 {
+			continue
+		}
+		a := saml.Attribute{Name: name, Values: values}
+		if !strings.Contains(name, ":") {
+			a.Format = saml.FormatBasic // no URI, so that it does not call itself one (saml-core §8.2)
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 func badTagKey(key string) string {

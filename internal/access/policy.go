@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // Policy turns a person's groups into what they may have. It is pure: the
@@ -178,9 +179,9 @@ func (p *Policy) Entitlement(u gatehouse.User, account, role string) (gatehouse.
 }
 
 // Provider says whether u may sign in to the service provider of that name
-// (of the configuration, not its entity ID), and by which rules and groups.
-func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error) {
-	var via []gatehouse.Via
+// (of the configuration, not its entity ID), and by which rules and groups, and
+// what it is told: the first rule that admits sets that.
+func (p *Policy) Provider(u gatehouse.User, name string) (via []gatehouse.Via, told []saml.Attribute, err error) {
 	groups := memberships(u)
 	for _, r := range p.rules {
 		if r.Directory != u.Directory || r.ServiceProvider == "" || r.ServiceProvider != name {
@@ -188,14 +189,17 @@ func (p *Policy) Provider(u gatehouse.User, name string) ([]gatehouse.Via, error
 		}
 		for i := range groups {
 			if g := &groups[i]; r.covers(g) {
+				if len(via) == 0 {
+					told = r.released(u)
+				}
 				via = append(via, gatehouse.Via{Rule: r.number, Group: g.Group})
 			}
 		}
 	}
 	if len(via) == 0 {
-		return nil, fmt.Errorf("service provider %s: %w: %w", name, gatehouse.ErrNotAdmitted, gatehouse.ErrNotEntitled)
+		return nil, nil, fmt.Errorf("service provider %s: %w: %w", name, gatehouse.ErrNotAdmitted, gatehouse.ErrNotEntitled)
 	}
-	return via, nil
+	return via, told, nil
 }
 
 // mayGive reports whether r could give a wanted role to anybody.

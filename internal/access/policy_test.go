@@ -1,6 +1,7 @@
 package access
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 const (
@@ -205,13 +207,13 @@ func TestOneRoleIsDecidedAsAmongAll(t *testing.T) {
 
 func TestProviderRules(t *testing.T) {
 	p := testPolicy(t)
-	if via, err := p.Provider(person(devsDN), "Wiki"); err != nil || len(via) != 1 {
+	if via, _, err := p.Provider(person(devsDN), "Wiki"); err != nil || len(via) != 1 {
 		t.Errorf("Wiki for a developer: %v, %v", via, err)
 	}
-	if _, err := p.Provider(person(), "Wiki"); err == nil {
+	if _, _, err := p.Provider(person(), "Wiki"); err == nil {
 		t.Error("Wiki for anybody")
 	}
-	if _, err := p.Provider(person(devsDN), ""); err == nil {
+	if _, _, err := p.Provider(person(devsDN), ""); err == nil {
 		t.Error("a provider without a name")
 	}
 }
@@ -322,6 +324,48 @@ func BenchmarkEntitlements300Groups(b *testing.B) {
 	for b.Loop() {
 		if got := p.Entitlements(u); len(got) != 300 {
 			b.Fatal(len(got))
+		}
+	}
+}
+
+func TestAProviderIsToldWhatTheFirstRuleThatAdmitsSays(t *testing.T) {
+	rules := []Rule{
+		{Directory: "corp", Groups: []string{"CN=Others,DC=corp"}, ServiceProvider: "Wiki", Attributes: map[string]string{"secret": "{username}"}, MaxSession: time.Hour},
+		{Directory: "corp", Groups: []string{devsDN}, ServiceProvider: "Wiki", MaxSession: time.Hour, Attributes: map[string]string{
+			"urn:oid:0.9.2342.19200300.100.1.3": "{mail}", "groups": "{groups}", "phones": "{attribute:telephoneNumber}", "who": "{name} ({username})", "none": "{attribute:absent}"}},
+		{Directory: "corp", Groups: []string{devsDN}, ServiceProvider: "Wiki", Attributes: map[string]string{"later": "x"}, MaxSession: time.Hour},
+	}
+	p, faults := NewPolicy(Config{Access: Access{Rules: rules}}, nil, []string{"corp"}, []string{"Wiki"})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	u := person(devsDN)
+	u.Username, u.DisplayName, u.Mail = "alice", "Alice <Ng>", "alice@corp.example"
+	u.Attributes = map[string][]string{"telephonenumber": {"2", "1", "2"}}
+	_, told, err := p.Provider(u, "Wiki")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []saml.Attribute{
+		{Name: "groups", Format: saml.FormatBasic, Values: []string{u.Groups[0].Name}},
+		{Name: "phones", Format: saml.FormatBasic, Values: []string{"1", "2"}},
+		{Name: "urn:oid:0.9.2342.19200300.100.1.3", Values: []string{"alice@corp.example"}},
+		{Name: "who", Format: saml.FormatBasic, Values: []string{"Alice <Ng> (alice)"}},
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("told otherwise (-want +got):\n%s", diff)
+	}
+	if got := (Config{Access: Access{Rules: rules}}).Attributes(); !slices.Equal(got, []string{"absent", "telephoneNumber"}) {
+		t.Errorf("the directory is asked for %q", got)
+	}
+	for name, r := range map[string]Rule{
+		"for a role":           {Groups: []string{devsDN}, Roles: []string{"arn:aws:iam::111122223333:role/A"}, Attributes: map[string]string{"a": "b"}, MaxSession: time.Hour},
+		"an unknown part":      {Groups: []string{devsDN}, ServiceProvider: "Wiki", Attributes: map[string]string{"a": "{password}"}, MaxSession: time.Hour},
+		"groups beside others": {Groups: []string{devsDN}, ServiceProvider: "Wiki", Attributes: map[string]string{"a": "x{groups}"}, MaxSession: time.Hour},
+		"AWS's own":            {Groups: []string{devsDN}, ServiceProvider: "Wiki", Attributes: map[string]string{"https://aws.amazon.com/SAML/Attributes/Role": "x"}, MaxSession: time.Hour},
+	} {
+		if len(r.validate()) == 0 {
+			t.Errorf("%s: no fault", name)
 		}
 	}
 }

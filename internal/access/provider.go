@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"gatehouse"
 	"gatehouse/saml"
@@ -17,28 +19,48 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	if !ok || sp.AWS {
 		return Grant{}, fmt.Errorf("service provider %q: %w", ask.Provider, gatehouse.ErrNotFound)
 	}
-	via, err := b.d.Policy.Provider(s.User, sp.Name)
+	via, attributes, err := b.d.Policy.Provider(s.User, sp.Name)
 	if err != nil {
 		return Grant{}, err
 	}
 	for _, v := range via {
 		event.Rules, event.Groups = append(event.Rules, v.Rule), append(event.Groups, v.Group.DN)
 	}
-	acs := cmp.Or(ask.ACS, sp.ACS)
-	if !b.d.IdP.Registered(sp.EntityID, acs) {
+	acs, ecp := cmp.Or(ask.ACS, sp.ACS), s.Door == gatehouse.DoorECP
+	if !b.d.IdP.Registered(sp.EntityID, acs, ecp) {
 		return Grant{}, fmt.Errorf("assertion consumer service %q is not one of %s: %w", acs, sp.EntityID, gatehouse.ErrNotEntitled)
 	}
-	subject, err := b.d.IdP.Subject(s.User, sp)
+	if len(ask.Contexts) > 0 && !slices.Contains(ask.Contexts, AuthnContext(s)) {
+		return Grant{}, fmt.Errorf("%s wants one of %q: %w", sp.EntityID, ask.Contexts, gatehouse.ErrAnotherProof)
+	}
+	subject, err := b.d.IdP.Subject(s, sp, ask.NameIDFormat)
 	if err != nil {
 		return Grant{}, err
 	}
+	if !means(ask.Subject, subject, s.User) {
+		return Grant{}, fmt.Errorf("%s asks for somebody else than %s: %w", sp.EntityID, s.User.Key(), gatehouse.ErrAnotherPerson)
+	}
+	told := saml.Participant{Provider: sp.EntityID, NameID: subject, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID)}
 	response, err := b.d.IdP.Respond(ctx, saml.Assertion{
 		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: subject,
-		AuthnInstant: s.ProvedAt, AuthnContext: authnContext(s), SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID), Sign: sp.Sign,
+		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign, ECP: ecp, Attributes: attributes,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("making the assertion: %w", err)
 	}
 	event.AssertionID, event.Form = response.ID, gatehouse.FormPost
-	return Grant{Ask: ask, Post: &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: ask.RelayState}}, nil
+	return Grant{Ask: ask, Participant: told, Post: &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: ask.RelayState}}, nil
+}
+
+// means says whether the name that a provider asked for is this person's: the
+// very name that it is given, or where it leaves the format open their user
+// name or mail address.
+func means(asked, given saml.NameID, u gatehouse.User) bool {
+	switch asked.Format {
+	case "":
+		return true
+	case saml.NameIDUnspecified:
+		return asked.Value == given.Value || strings.EqualFold(asked.Value, u.Username) || (u.Mail != "" && strings.EqualFold(asked.Value, u.Mail))
+	}
+	return asked == given
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // byTicket proves a Kerberos ticket, and reads the person whose it is: a
@@ -83,14 +84,11 @@ func (t *throttle) failedTicket(ctx context.Context, ip string) error {
 	return err
 }
 
-// The classes of sign-in that are asserted (saml-authn-context §3.4): what
-// is empty is the IdP's default, a password over TLS.
-const contextKerberos = "urn:oasis:names:tc:SAML:2.0:ac:classes:Kerberos"
-
-// authnContext is how the session's person proved who they are.
-func authnContext(s gatehouse.Session) string {
+// AuthnContext is how the session's person proved who they are, as a class of
+// SAML.
+func AuthnContext(s gatehouse.Session) string {
 	if slices.Contains(s.Methods, Ticket{}.method()) {
-		return contextKerberos
+		return saml.Kerberos
 	}
-	return ""
+	return saml.PasswordProtectedTransport
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/saml"
 )
 
 // realm is a Tickets: a token is good when its text names somebody.
@@ -181,9 +182,9 @@ func TestAnAssertionSaysThatItRestsOnATicket(t *testing.T) {
 		name, method, want string
 		ask                gatehouse.Ask
 	}{
-		{"to AWS", "kerberos", contextKerberos, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
-		{"to AWS, for a password", "password", "", gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
-		{"to another provider", "kerberos", contextKerberos, gatehouse.Ask{Provider: "wiki"}},
+		{"to AWS", "kerberos", saml.Kerberos, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
+		{"to AWS, for a password", "password", saml.PasswordProtectedTransport, gatehouse.Ask{Account: payments, Role: "Admin", Form: gatehouse.FormPost}},
+		{"to another provider", "kerberos", saml.Kerberos, gatehouse.Ask{Provider: "wiki"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, b := newWorld(t)

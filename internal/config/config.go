@@ -175,11 +175,7 @@ func (c *Config) load(d *decoder) {
 		return // Validate has listed why; rules over half the accounts would only add noise
 	}
 	c.Accounts = accounts
-	var providers []string
-	for _, sp := range c.SAML.ServiceProviders {
-		providers = append(providers, sp.Name)
-	}
-	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), providers)
+	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), c.SAML.ProviderNames())
 	c.Policy = policy
 	d.judge(faults)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -551,6 +552,52 @@ func TestReplicasAgreeOnTheFirstSigningKey(t *testing.T) {
 		})
 		if made != 1 || len(got) != 1 {
 			t.Errorf("%d keys were made and %d seen, want one: %v", made, len(got), got)
+		}
+	})
+}
+
+func TestSigningKeysChangeAllAtOnceOrNotAtAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		s, other := b.open(t), b.open(t)
+		first := aKey("k1", []byte("one"))
+		if _, err := s.FirstSigningKey(t.Context(), func() (gatehouse.SigningKey, error) { return first, nil }); err != nil {
+			t.Fatal(err)
+		}
+		refused := errors.New("not like this")
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			keys[0].State = gatehouse.KeyRetired
+			return keys, refused
+		}); !errors.Is(err, refused) {
+			t.Errorf("ChangeSigningKeys = %v, want the refusal", err)
+		}
+		if err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+			if len(keys) != 1 || keys[0].State != first.State || string(keys[0].PrivateKey) != "one" {
+				t.Errorf("after the refusal the keys are %+v", keys)
+			}
+			keys[0].State = gatehouse.KeyNext
+			return append(keys, aKey("k2", []byte("two"))), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := other.SigningKeys(t.Context())
+		got := map[string]string{}
+		for _, k := range keys {
+			got[k.ID] = string(k.State) + " " + string(k.PrivateKey)
+		}
+		if want := (map[string]string{"k1": "next one", "k2": string(first.State) + " two"}); err != nil || !maps.Equal(got, want) {
+			t.Errorf("another replica sees %v, %v; want %v", got, err, want)
+		}
+		// Two who change at the same time do not lose each other's key.
+		stores := []*Store{s, other}
+		together(4, func(i int) {
+			if err := stores[i%2].ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+				return append(keys, aKey(fmt.Sprint("more", i), []byte("x"))), nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 6 {
+			t.Errorf("%d keys, %v; want 6", len(keys), err)
 		}
 	})
 }

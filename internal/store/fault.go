@@ -13,8 +13,6 @@ import (
 // failures mean that it does not answer: networks fail in more ways than can
 // be listed, while our own mistakes have codes.
 func (s *Store) fault(err error) error {
-	var lite *sqlite.Error
-	var pg *pgconn.PgError
 	var known *gatehouse.Unavailable
 	switch {
 	case err == nil:
@@ -22,8 +20,15 @@ func (s *Store) fault(err error) error {
 	case errors.Is(err, gatehouse.ErrNotFound), errors.Is(err, gatehouse.ErrConflict),
 		errors.As(err, &known), errors.Is(err, errSealed):
 		return err
-	case errors.As(err, &lite) && oursSQLite(lite), errors.As(err, &pg) && oursPostgres(pg):
+	case s.ours(err):
 		return err
 	}
 	return &gatehouse.Unavailable{What: "store", Name: s.place.name, Err: err}
+}
+
+// ours reports whether a failure would come again on a healthy database.
+func (s *Store) ours(err error) bool {
+	var lite *sqlite.Error
+	var pg *pgconn.PgError
+	return errors.As(err, &lite) && oursSQLite(lite) || errors.As(err, &pg) && oursPostgres(pg)
 }

@@ -205,3 +205,50 @@ func (s *Store) stale(ctx context.Context, t sealedTable, with *sealer) ([]stale
 	})
 	return list, err
 }
+
+// ChangeSigningKeys puts what change makes of the signing keys in their place,
+// under the lock that all replicas honour. Keys may be added, and may change
+// their state; none goes away, so that the record of them stays. change must
+// not use the store; its error is returned, and nothing has changed then.
+func (s *Store) ChangeSigningKeys(ctx context.Context, change func([]gatehouse.SigningKey) ([]gatehouse.SigningKey, error)) error {
+	var refused error // not the store's failure
+	err := s.locked(ctx, keyLimit, func(ctx context.Context, tx *sql.Tx) error {
+		before, err := s.signingKeys(ctx, tx)
+		if err != nil {
+			return err
+		}
+		states := map[string]gatehouse.KeyState{}
+		for _, k := range before {
+			states[k.ID] = k.State
+		}
+		var after []gatehouse.SigningKey
+		if after, refused = change(before); refused != nil {
+			return refused
+		}
+		return s.putKeys(ctx, tx, after, states)
+	})
+	if refused != nil {
+		return refused
+	}
+	return err
+}
+
+// putKeys inserts the keys that have no state yet, and changes the state of
+// those that have another.
+func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, keys []gatehouse.SigningKey, states map[string]gatehouse.KeyState) error {
+	const q = `update signing_keys set state = $1 where id = $2`
+	for _, k := range keys {
+		was, known := states[k.ID]
+		var err error
+		switch {
+		case !known:
+			err = s.insertKey(ctx, tx, k)
+		case was != k.State:
+			_, err = tx.ExecContext(ctx, q, string(k.State), k.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -75,7 +75,12 @@ func (s *Store) up(ctx context.Context, dialect goose.Dialect, files fs.FS) erro
 	if has > knows {
 		return fmt.Errorf("%w: its schema is version %d, this release knows up to %d; run the newer release", errNewerSchema, has, knows)
 	}
-	if _, err := p.Up(ctx); err != nil {
+	_, err = p.Up(ctx)
+	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) && s.ours(partial.Err) {
+		// Each migration is one transaction: a kill leaves all of it or nothing.
+		return fmt.Errorf("schema version %d is half applied, which no gatehouse leaves behind: %w; restore a backup", partial.Failed.Source.Version, partial.Err)
+	}
+	if err != nil {
 		return s.fault(fmt.Errorf("bringing the schema up to date: %w", err))
 	}
 	return nil

@@ -29,8 +29,9 @@ import (
 )
 
 const (
-	wikiID  = "https://wiki.corp.example/sp"
-	wikiACS = "https://wiki.corp.example/saml/acs"
+	wikiID   = "https://wiki.corp.example/sp"
+	wikiPAOS = "https://wiki.corp.example/saml/ecp"
+	wikiACS  = "https://wiki.corp.example/saml/acs"
 )
 
 var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
@@ -45,8 +46,10 @@ var signingKey = sync.OnceValue(func() gatehouse.SigningKey {
 type world struct {
 	t       testing.TB
 	server  *httptest.Server
+	mux     *http.ServeMux
 	public  string // its URL as browsers see it
 	acs     string
+	others  []saml.ServiceProvider // besides the wiki
 	browser *http.Client
 	idp     *saml.IdP
 	door    *Door
@@ -60,35 +63,51 @@ type world struct {
 	refusal  error  // what the Broker says instead of a grant
 	astray   string // where the Broker sends the answer instead
 	problems []error
-	posts    []access.Post
-	early    time.Duration // how far the clock is ahead
+	declined []access.Post // what the way back takes along
+
+	turns     int // taken and not given back
+	busy      error
+	attempts  []access.Attempt
+	signInErr error
+
+	posts []access.Post
+	sent  []access.Dispatch
+	ended []string      // person and session
+	early time.Duration // how far the clock is ahead
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	mux := http.NewServeMux()
-	w := &world{t: t, server: httptest.NewTLSServer(mux), acs: wikiACS}
-	w.public = w.server.URL
+	w := newWorldOn(t, mux)
 	w.furnish(mux)
 	w.browser = w.newBrowser()
+	return w
+}
+
+// newWorldOn is a world on mux that is not furnished yet.
+func newWorldOn(t testing.TB, mux *http.ServeMux) *world {
+	w := &world{t: t, server: httptest.NewTLSServer(mux), acs: wikiACS}
+	w.public = w.server.URL
 	return w
 }
 
 // furnish puts the door, and what else browsers come to, on mux.
 func (w *world) furnish(mux *http.ServeMux) {
 	w.t.Helper()
+	w.mux = mux
 	w.t.Cleanup(w.server.Close)
 	var err error
 	w.idp, err = saml.New(
-		saml.Config{ServiceProviders: []saml.ServiceProvider{{Name: "Wiki", MetadataFile: w.wikiMetadata()}}},
-		saml.Endpoints{Metadata: w.public + "/saml/metadata", SSO: w.public + "/saml/sso", AWS: []string{"https://signin.aws.amazon.com/saml"}},
+		saml.Config{ServiceProviders: append(w.others, saml.ServiceProvider{Name: "Wiki", MetadataFile: w.wikiMetadata()})},
+		saml.Endpoints{Metadata: w.public + "/saml/metadata", SSO: w.public + "/saml/sso", SLO: w.public + "/saml/slo", ECP: w.public + "/saml/ecp", AWS: []string{"https://signin.aws.amazon.com/saml"}},
 		[]gatehouse.SigningKey{signingKey()}, make([]byte, 32), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.sp = w.serviceProvider()
 	w.records.now = w.now
-	w.door = New(Config{PublicURL: w.public}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
+	w.door = New(Config{PublicURL: w.public, SessionMax: time.Hour}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
 	mux.Handle("/saml/", w.door.Handler(w))
 	mux.HandleFunc("/login", w.login)
 	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
@@ -122,6 +141,7 @@ func (w *world) wikiMetadata() string {
 	document := `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + wikiID + `">
 <md:SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
 <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="` + w.acs + `" index="0"/>
+<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:PAOS" Location="` + wikiPAOS + `" index="1"/>
 </md:SPSSODescriptor></md:EntityDescriptor>`
 	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -155,6 +175,21 @@ func (w *world) Session(r *http.Request) (gatehouse.Session, error) {
 	return *w.session, nil
 }
 
+func (w *world) Turn(*http.Request) (leave func(), err error) {
+	w.turns++
+	return func() { w.turns-- }, w.busy
+}
+
+func (w *world) SignIn(_ context.Context, a access.Attempt) (gatehouse.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attempts = append(w.attempts, a)
+	if p := a.Proof.(access.Password); w.signInErr == nil && (p.Username != "alice" || p.Password != "päss:word") {
+		return gatehouse.Session{}, gatehouse.ErrInvalidCredentials
+	}
+	return gatehouse.Session{ID: "program", User: gatehouse.User{Directory: "corp", ID: "1", Username: "alice"}, ProvedAt: time.Now(), Door: a.Door}, w.signInErr
+}
+
 func (w *world) Post(rw http.ResponseWriter, _ *http.Request, p access.Post) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,6 +197,31 @@ func (w *world) Post(rw http.ResponseWriter, _ *http.Request, p access.Post) err
 	_, err := fmt.Fprintf(rw, `<!doctype html><form method="post" action="%s"><input type="hidden" name="SAMLResponse" value="%s"><input type="hidden" name="RelayState" value="%s"><button id="post">Post</button></form>`,
 		html.EscapeString(p.URL), html.EscapeString(string(p.SAMLResponse)), html.EscapeString(p.RelayState))
 	return err
+}
+
+func (w *world) Dispatch(rw http.ResponseWriter, _ *http.Request, d access.Dispatch) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent = append(w.sent, d)
+	_, err := fmt.Fprintf(rw, "signing out at %s", d.To)
+	return err
+}
+
+func (w *world) SignOut(_ http.ResponseWriter, _ *http.Request, person string, sessions []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range sessions {
+		w.ended = append(w.ended, person+" "+id)
+		if w.session != nil && w.session.ID == id {
+			w.session = nil
+		}
+	}
+	return nil
+}
+
+func (w *world) Decline(rw http.ResponseWriter, r *http.Request, err error, refusal access.Post) {
+	w.declined = append(w.declined, refusal)
+	w.Problem(rw, r, err)
 }
 
 func (w *world) Problem(rw http.ResponseWriter, _ *http.Request, err error) {
@@ -188,16 +248,17 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 		return access.Grant{}, w.refusal
 	}
 	sp, ok := w.idp.Provider(ask.Provider)
-	if !ok || !w.idp.Registered(ask.Provider, ask.ACS) {
+	if !ok || !w.idp.Registered(ask.Provider, ask.ACS, s.Door == gatehouse.DoorECP) {
 		return access.Grant{}, gatehouse.ErrNotFound
 	}
-	name, err := w.idp.Subject(s.User, sp)
+	name, err := w.idp.Subject(s, sp, ask.NameIDFormat)
 	if err != nil {
 		return access.Grant{}, err
 	}
 	r, err := w.idp.Respond(ctx, saml.Assertion{Recipient: ask.ACS, Audience: sp.EntityID, InResponseTo: ask.InResponseTo,
-		NameID: name, AuthnInstant: s.ProvedAt, Sign: sp.Sign})
-	return access.Grant{Ask: ask, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
+		NameID: name, AuthnInstant: s.ProvedAt, SessionIndex: "_index of " + s.ID, Sign: sp.Sign, ECP: s.Door == gatehouse.DoorECP})
+	told := saml.Participant{Provider: sp.EntityID, NameID: name, SessionIndex: "_index of " + s.ID}
+	return access.Grant{Ask: ask, Participant: told, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
 }
 
 // memory is a store of records.
@@ -208,17 +269,18 @@ type memory struct {
 }
 
 type record struct {
+	owner   string
 	body    []byte
 	expires time.Time
 }
 
-func (m *memory) Put(_ context.Context, kind, key, _ string, body []byte, expires time.Time) error {
+func (m *memory) Put(_ context.Context, kind, key, owner string, body []byte, expires time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
 		m.all = map[string]record{}
 	}
-	m.all[kind+" "+key] = record{slices.Clone(body), expires}
+	m.all[kind+" "+key] = record{owner, slices.Clone(body), expires}
 	return nil
 }
 
@@ -238,6 +300,37 @@ func (m *memory) Take(ctx context.Context, kind, key string) ([]byte, error) {
 	defer m.mu.Unlock()
 	delete(m.all, kind+" "+key)
 	return body, err
+}
+
+func (m *memory) Forget(_ context.Context, kind, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, kind+" "+key)
+	return nil
+}
+
+func (m *memory) ListOwner(_ context.Context, kind, owner string) ([]gatehouse.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []gatehouse.Record
+	for key, r := range m.all {
+		if strings.HasPrefix(key, kind+" ") && r.owner == owner {
+			list = append(list, gatehouse.Record{ID: key, Body: r.body, Expires: r.expires})
+		}
+	}
+	slices.SortFunc(list, func(a, b gatehouse.Record) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// waiting counts the requests and sign-outs that wait in the store.
+func (w *world) waiting() int {
+	n := 0
+	for key := range w.records.all {
+		if !strings.HasPrefix(key, participantKind) {
+			n++
+		}
+	}
+	return n
 }
 
 // signIn makes alice the one who is signed in, proved at that moment.

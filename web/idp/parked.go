@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -79,16 +80,16 @@ func pathOf(handle string) string {
 // cookie binds the request under handle to a browser: a link to somebody
 // else's parked request signs nobody in. Lax lets it come along when the
 // provider's site sends the browser here.
-func (v *visitor) cookie(handle, value string, maxAge int) *http.Cookie {
+func (d *Door) cookie(handle, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: v.cookieName(handle), Value: value, MaxAge: maxAge,
-		Path: "/", HttpOnly: true, Secure: v.secure, SameSite: http.SameSiteLaxMode,
+		Name: d.cookieName(handle), Value: value, MaxAge: maxAge,
+		Path: "/", HttpOnly: true, Secure: d.secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-func (v *visitor) cookieName(handle string) string {
+func (d *Door) cookieName(handle string) string {
 	name := "gatehouse-saml-" + handle[:8]
-	if v.secure {
+	if d.secure {
 		// The prefix keeps other hosts of the domain from setting it
 		// (RFC 6265bis §4.1.3.2).
 		return "__Host-" + name
@@ -109,12 +110,16 @@ func (v *visitor) resume(w http.ResponseWriter, r *http.Request) error {
 	}
 	signedIn := err == nil
 	// ForceAuthn wants a proof that is younger than the request (saml-core §3.4.1).
-	if signedIn && (!p.Request.ForceAuthn || session.ProvedAt.After(p.At)) {
-		return v.finish(w, r, handle, p, session)
-	}
+	fresh := !p.Request.ForceAuthn || session.ProvedAt.After(p.At)
+	suitable := suits(session, p.Request)
 	switch {
+	case signedIn && fresh && suitable:
+		return v.finish(w, r, handle, p, session)
 	case p.Request.IsPassive:
 		return v.giveUp(w, r, handle, p, saml.StatusNoPassive, "nobody is signed in, and nothing may be shown")
+	case signedIn && fresh && (p.Asked || !slices.Contains(p.Request.Contexts, saml.PasswordProtectedTransport)):
+		// A password is all that somebody signed in can be asked for.
+		return v.giveUp(w, r, handle, p, saml.StatusNoAuthnContext, "they proved who they are in another way")
 	case signedIn && p.Asked:
 		// They have been there and came back without a new proof.
 		return v.giveUp(w, r, handle, p, saml.StatusAuthnFailed, "no new proof was given")

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -44,15 +45,20 @@ func (v *visitor) redirected(w http.ResponseWriter, r *http.Request) error {
 func (v *visitor) posted(w http.ResponseWriter, r *http.Request) error {
 	form, status := readForm(w, r)
 	if status != http.StatusOK {
-		w.Header().Set("Connection", "close")
-		http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
-		return nil
+		return badForm(w, status)
 	}
 	req, err := v.idp.ParsePost(form)
 	if err != nil {
 		return err
 	}
 	return v.begin(w, r, req)
+}
+
+// badForm answers a form that readForm does not take.
+func badForm(w http.ResponseWriter, status int) error {
+	w.Header().Set("Connection", "close")
+	http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
+	return nil
 }
 
 // readForm reads the body of a form, as it was sent. A body that does not say
@@ -107,7 +113,7 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	}
 	session, err := v.pages.Session(r)
 	switch {
-	case err == nil && !req.ForceAuthn:
+	case err == nil && !req.ForceAuthn && suits(session, req):
 		post, err := v.grant(r, req, session)
 		if err != nil {
 			return err
@@ -119,8 +125,9 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	return v.park(w, r, req)
 }
 
-// grant has the Broker grant what req asks for. Where nothing may be shown to
-// the person, a refusal becomes a *saml.StatusError.
+// grant has the Broker grant what req asks for. What only the provider can
+// put right, and any refusal where nothing may be shown to the person, becomes
+// a *saml.StatusError.
 func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Session) (access.Post, error) {
 	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{
 		Provider:     req.Provider,
@@ -128,20 +135,45 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 		InResponseTo: req.ID,
 		ACS:          req.ACS,
 		RelayState:   req.RelayState,
+		NameIDFormat: req.NameIDFormat,
+		Subject:      req.Subject,
+		Contexts:     req.Contexts,
 		IP:           clientIP(r),
 		RequestID:    requestID(r),
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")
 	}
-	if err != nil && req.IsPassive {
-		return access.Post{}, &saml.StatusError{Request: req, Why: err.Error(),
-			Status: saml.Status{Code: saml.StatusResponder, Detail: saml.StatusNoPassive}}
+	if err == nil {
+		err = v.remember(r.Context(), session, grant.Participant)
 	}
 	if err != nil {
-		return access.Post{}, err
+		return access.Post{}, tell(req, err)
 	}
 	return access.Post{URL: req.ACS, SAMLResponse: grant.Post.SAMLResponse, RelayState: req.RelayState}, nil
+}
+
+// tell turns a refusal into a status where the provider is the one to know.
+func tell(req saml.Request, err error) error {
+	detail := ""
+	switch {
+	case errors.Is(err, gatehouse.ErrAnotherPerson):
+		detail = saml.StatusUnknownPrincipal
+	case errors.Is(err, gatehouse.ErrAnotherProof):
+		detail = saml.StatusNoAuthnContext
+	case req.IsPassive:
+		detail = saml.StatusNoPassive
+	case req.ID != "" && (errors.Is(err, gatehouse.ErrNotEntitled) || errors.Is(err, gatehouse.ErrInvalid)):
+		return &declined{req, err}
+	default:
+		return err
+	}
+	return &saml.StatusError{Request: req, Why: err.Error(), Status: saml.Status{Code: saml.StatusResponder, Detail: detail}}
+}
+
+// suits says whether the session's proof is of a class that req takes.
+func suits(s gatehouse.Session, req saml.Request) bool {
+	return len(req.Contexts) == 0 || slices.Contains(req.Contexts, access.AuthnContext(s))
 }
 
 // redirect sends the browser to a path of ours, as a GET.

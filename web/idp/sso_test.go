@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,8 @@ func TestServiceProviderSignsPeopleIn(t *testing.T) {
 			if err != nil || a.Subject.NameID.Value != w.idp.NameID("corp/1", wikiID) {
 				t.Fatalf("the provider says %v to %+v", err, a)
 			}
-			want := gatehouse.Ask{Provider: wikiID, Form: gatehouse.FormPost, InResponseTo: r.ID, ACS: wikiACS, RelayState: relayState, IP: "127.0.0.1"}
+			want := gatehouse.Ask{Provider: wikiID, Form: gatehouse.FormPost, InResponseTo: r.ID, ACS: wikiACS, RelayState: relayState,
+				NameIDFormat: saml.NameIDPersistent, IP: "127.0.0.1"}
 			if diff := cmp.Diff(want, w.asks[0]); diff != "" {
 				t.Errorf("asked otherwise:\n%s", diff)
 			}
@@ -139,8 +141,8 @@ func TestWhoIsSignedInIsSentOnAtOnce(t *testing.T) {
 	}
 	w.refusal = nil
 	w.get(w.redirectURL(r, relayState))
-	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || len(w.records.all) != 0 {
-		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, len(w.records.all))
+	if _, err := w.accepted(w.lastPost(), r.ID); err != nil || w.lastPost().RelayState != relayState || w.waiting() != 0 {
+		t.Errorf("%v, %q, %d parked", err, w.lastPost().RelayState, w.waiting())
 	}
 }
 
@@ -162,6 +164,11 @@ func TestFailedGrantLosesNothing(t *testing.T) {
 	if v := w.get(next); v.status != http.StatusForbidden || len(w.posts) != 0 {
 		t.Errorf("%d, %d posts", v.status, len(w.posts))
 	}
+	w.posts = w.declined // the person reads why, and may take the refusal back
+	if got := statusOf(t, w, r.ID); got != saml.StatusRequestDenied {
+		t.Errorf("the provider would hear %s", got)
+	}
+	w.posts = nil
 	w.refusal = nil
 	if v := w.get(next); v.status != 200 {
 		t.Errorf("reload: %d %v", v.status, w.problems)
@@ -208,6 +215,10 @@ func TestProviderIsToldWhyNot(t *testing.T) {
 		{"passive and nobody signed in", passive, nil, saml.StatusNoPassive},
 		{"passive and not entitled", passive, func(w *world) { w.signIn(time.Now()); w.refusal = gatehouse.ErrNotEntitled }, saml.StatusNoPassive},
 		{"passive and forced", func(r *crewjam.AuthnRequest) { passive(r); force(r) }, func(w *world) { w.signIn(time.Now().Add(-time.Hour)) }, saml.StatusNoPassive},
+		{"somebody else signed in than the provider means", nil, func(w *world) { w.signIn(time.Now()); w.refusal = gatehouse.ErrAnotherPerson }, saml.StatusUnknownPrincipal},
+		{"a class that no password gives, and somebody signed in by one", func(r *crewjam.AuthnRequest) {
+			r.RequestedAuthnContext = &crewjam.RequestedAuthnContext{Comparison: "exact", AuthnContextClassRef: saml.Kerberos}
+		}, func(w *world) { w.signIn(time.Now()) }, saml.StatusNoAuthnContext},
 		{"another format of name", func(r *crewjam.AuthnRequest) { r.NameIDPolicy.Format = &other }, nil, saml.StatusInvalidNameIDPolicy},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -223,6 +234,28 @@ func TestProviderIsToldWhyNot(t *testing.T) {
 				t.Errorf("status %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// Whoever came by a ticket is asked for a password where the provider wants one.
+func TestTheProofHasTheClassThatTheProviderWants(t *testing.T) {
+	w := newWorld(t)
+	w.signIn(time.Now())
+	w.session.Methods = []string{"kerberos"}
+	r := w.request(crewjam.HTTPRedirectBinding, func(r *crewjam.AuthnRequest) {
+		r.RequestedAuthnContext = &crewjam.RequestedAuthnContext{Comparison: "exact", AuthnContextClassRef: saml.PasswordProtectedTransport}
+	})
+	login := mustURL(t, w.get(w.redirectURL(r, "")).at)
+	if login.Path != "/login" || login.Query().Get("again") != "1" || len(w.asks) != 0 {
+		t.Fatalf("came to %s with %d grants", login, len(w.asks))
+	}
+	w.signIn(time.Now())
+	w.get(login.Query().Get("next"))
+	if _, err := w.accepted(w.lastPost(), r.ID); err != nil {
+		t.Error(err)
+	}
+	if want := []string{saml.PasswordProtectedTransport}; !slices.Equal(w.asks[0].Contexts, want) {
+		t.Errorf("the Broker is asked for one of %q, want %q", w.asks[0].Contexts, want)
 	}
 }
 

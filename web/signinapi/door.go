@@ -195,7 +195,7 @@ func failureOf(err error) failure {
 		return denied("INSUFFICIENT_PERMISSIONS", fmt.Sprintf("AWS %s refused the role (%s): %s", aws.Service, aws.Code, aws.Cause))
 	case errors.Is(err, gatehouse.ErrThrottled):
 		return failure{http.StatusTooManyRequests, "TooManyRequestsError", "SERVER_ERROR", "too many requests"}
-	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded):
+	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded), errors.Is(err, context.DeadlineExceeded):
 		return failure{http.StatusServiceUnavailable, "InternalServerException", "SERVER_ERROR", "Gatehouse lacks something that it needs; try again in a minute"}
 	}
 	return failure{http.StatusInternalServerError, "InternalServerException", "SERVER_ERROR", "something went wrong here"}

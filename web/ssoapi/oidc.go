@@ -1,6 +1,7 @@
 package ssoapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -168,7 +169,7 @@ func oidc(err error) failure {
 	case errors.Is(err, gatehouse.ErrThrottled):
 		// Of the words that there are, the one that makes programs wait.
 		return failure{status: http.StatusBadRequest, kind: "SlowDown", code: "slow_down", message: "too many requests from this address"}
-	case errors.Is(err, gatehouse.ErrUnavailable) || errors.Is(err, gatehouse.ErrNotRecorded):
+	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded), errors.Is(err, context.DeadlineExceeded):
 		return failure{status: http.StatusServiceUnavailable, kind: "InternalServer", code: "server_error", message: "Gatehouse lacks something that it needs; try again in a minute"}
 	}
 	return failure{status: http.StatusInternalServerError, kind: "InternalServer", code: "server_error", message: "something went wrong here"}

@@ -2,6 +2,7 @@ package ssoapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -247,7 +248,7 @@ func portal(err error) failure {
 		return failure{status: http.StatusTooManyRequests, kind: "TooManyRequests", message: "too many requests"}
 	case errors.Is(err, errNowhere):
 		return failure{status: http.StatusNotFound, kind: "ResourceNotFound", message: "there is no such operation"}
-	case errors.Is(err, gatehouse.ErrUnavailable) || errors.Is(err, gatehouse.ErrNotRecorded):
+	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded), errors.Is(err, context.DeadlineExceeded):
 		return failure{status: http.StatusServiceUnavailable, kind: "ServiceUnavailable", message: "Gatehouse lacks something that it needs; try again in a minute"}
 	}
 	return failure{status: http.StatusInternalServerError, kind: "InternalServer", message: "something went wrong here"}
