@@ -80,7 +80,7 @@ var waysWalks = []walk{
 		b.get()
 		b.wants("[data-limits]", "These are limited: Only the logs.")
 		b.click("#tab-ini")
-		b.wants("[data-text]", "[sandbox-poweruser-logs]", "limited to logs,")
+		b.wants("[data-text]", "-logs]", "limited to logs,")
 		if link := eval[string](b, `document.querySelector("[data-share]").textContent`); !strings.HasSuffix(link, "/go/sandbox/PowerUser?scope=logs") {
 			t.Errorf("the link to share is %s", link)
 		}
