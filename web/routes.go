@@ -42,6 +42,7 @@ func (s *Server) routes() []route {
 		{"GET", "/me/sessions", s.signedIn(s.signInsPage)},
 		{"POST", "/me/sessions", s.signedIn(s.endSignIn)},
 		{"GET", "/logo", s.showLogo},
+		{"GET", "/favicon.ico", s.favicon},
 		{"GET", "/device", s.signedIn(s.ifPrograms(s.deviceForm))},
 		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
 		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},

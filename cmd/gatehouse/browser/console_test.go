@@ -26,6 +26,7 @@ var consoleWalks = []walk{
 	{"the console leads back to the role's page", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob")
 		c := b.opens(func() { b.click(role("Developer")) })
+		c.atConsole(home)
 		c.wants("#session-name", "bob")
 		c.goes(func() { c.click("#issuer") })
 		c.wantsAt(developer)
