@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed *.css *.js *.svg
@@ -32,7 +33,7 @@ type asset struct {
 	name string // with its hash
 	kind string
 	body []byte
-	gzip []byte // body, compressed
+	gzip func() []byte // body, compressed when it is first asked for: most starts serve few
 }
 
 var byName, byHashed = load()
@@ -51,17 +52,29 @@ func load() (byName, byHashed map[string]asset) {
 		}
 		ext := path.Ext(e.Name())
 		sum := sha256.Sum256(body)
-		a := asset{strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext, types[ext], body, compressed(body)}
+		a := asset{strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext, types[ext], body, sync.OnceValue(func() []byte { return compressed(body) })}
 		byName[e.Name()], byHashed[a.name] = a, a
 	}
 	return byName, byHashed
 }
 
+// press compresses one file after the other: each writer would cost close to a
+// megabyte.
+var press struct {
+	sync.Mutex
+	w *gzip.Writer
+}
+
 func compressed(body []byte) []byte {
+	press.Lock()
+	defer press.Unlock()
 	var b bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is good
-	_, _ = w.Write(body)                                  // a buffer takes everything
-	_ = w.Close()
+	if press.w == nil {
+		press.w, _ = gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is good
+	}
+	press.w.Reset(&b)
+	_, _ = press.w.Write(body) // a buffer takes everything
+	_ = press.w.Close()
 	return b.Bytes()
 }
 
@@ -101,7 +114,7 @@ func Handler(missing http.Handler) http.Handler {
 		body := a.body
 		if takesGzip(r.Header.Values("Accept-Encoding")) {
 			h.Set("Content-Encoding", "gzip")
-			body = a.gzip
+			body = a.gzip()
 		}
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		if r.Method != http.MethodHead {

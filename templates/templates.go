@@ -10,15 +10,18 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"sync"
 )
 
 //go:embed *.html
 var files embed.FS
 
-// Set is every page, parsed.
-type Set map[string]*template.Template
+// Set is every page. Each is parsed when it is first shown: together they are
+// a third of what a Gatehouse at rest keeps in memory.
+type Set map[string]func() (*template.Template, error)
 
-// Parse reads all pages. asset turns the name of a static file into its URL.
+// Parse reads the frame, and finds the pages. asset turns the name of a static
+// file into its URL.
 func Parse(asset func(name string) string) (Set, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{"asset": asset}).
 		Option("missingkey=error").ParseFS(files, "layout.html", "parts.html")
@@ -34,29 +37,27 @@ func Parse(asset func(name string) string) (Set, error) {
 		if name == "layout.html" || name == "parts.html" {
 			continue
 		}
-		page, err := template.Must(base.Clone()).ParseFS(files, name)
-		if err != nil {
-			return nil, fmt.Errorf("templates: %w", err)
-		}
-		set[path.Base(name)] = page
+		set[path.Base(name)] = sync.OnceValues(func() (*template.Template, error) {
+			return template.Must(base.Clone()).ParseFS(files, name)
+		})
 	}
 	return set, nil
 }
 
 // Execute writes the page called name.
 func (s Set) Execute(w io.Writer, name string, data any) error {
-	page, ok := s[name]
-	if !ok {
-		return fmt.Errorf("templates: no page %s", name)
-	}
-	return page.ExecuteTemplate(w, "layout.html", data)
+	return s.Part(w, name, "layout.html", data)
 }
 
 // Part writes what the page called name defines as part.
 func (s Set) Part(w io.Writer, name, part string, data any) error {
-	page, ok := s[name]
+	parse, ok := s[name]
 	if !ok {
 		return fmt.Errorf("templates: no page %s", name)
+	}
+	page, err := parse()
+	if err != nil {
+		return fmt.Errorf("templates: %w", err)
 	}
 	return page.ExecuteTemplate(w, part, data)
 }

@@ -21,6 +21,6 @@ func TestThePortalShowsApplications(t *testing.T) {
 		t.Error("the search does not hold for applications")
 	}
 	h.broker.entitlements = nil
-	h.clock = h.clock.Add(heldFor)
+	h.clock = h.clock.Add(heldFor) // the list is kept so long
 	wantContains(t, wantStatus(t, h.get("/", cookie), 200), "You have no roles yet", ">Blog<")
 }

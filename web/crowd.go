@@ -19,8 +19,9 @@ const addressShare = 4
 const spareFiles = 128
 
 // silence is how long a connection that has just been made may take to say
-// what it wants, where others wait for its place or for the end.
-const silence = time.Second
+// what it wants, where others wait for its place or for the end: long enough
+// for a busy client, less than the five seconds that a header may take.
+const silence = 2 * time.Second
 
 // crowd is a listener that bounds how many connections are open. At the limit
 // the one that has idled longest, or said nothing yet, makes room; where there

@@ -147,6 +147,7 @@ type sessionsPage struct {
 	Sessions []signIn
 	Programs []programView
 	Ended    string // "That sign-in is ended."
+	Portal   string // public_url, for lines to paste; empty: programs cannot sign in
 }
 
 // signIn is one of a person's sessions.
@@ -206,6 +207,9 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	}
 	p.Ended = endings[r.URL.Query().Get("said")]
+	if s.deps.Programs != nil {
+		p.Portal = s.public.String()
+	}
 	return s.render(w, http.StatusOK, "sessions.html", p)
 }
 

@@ -54,7 +54,7 @@ func (s *Server) apiDoor(route string) http.Handler {
 	if s.deps.API != nil {
 		h = s.deps.API
 	}
-	return chain(named(route, h), s.identify, forPrograms, s.guard, s.rightHost, s.headers, limit(formLimit))
+	return chain(named(route, h), s.identify, forPrograms, s.guard, s.headers, s.bounded, s.rightHost, limit(formLimit))
 }
 
 func forPrograms(next http.Handler) http.Handler {

@@ -231,7 +231,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},
 		"why.html":      whyPage{frame: f, Account: view, Role: "r", Path: "/p", Has: []because{{"r", 1, "CN=g", []string{"CN=h"}}}, Terms: []string{"t"}, Stale: &at},
 		"history.html":  historyPage{frame: f, Alive: []event{{At: at, Until: at, Account: view, Role: "r", Path: "/p", What: "w", Scope: "s", Lasts: "l", KeyID: "k"}}, Past: []event{{Provider: "p", Refused: "r"}}, Older: "/o"},
-		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c"}}, Ended: "e"},
+		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c"}}, Ended: "e", Portal: "https://x"},
 		"device.html":   devicePage{frame: f, Code: "ABCD-EFGH", Refused: "why"},
 		"consent.html": consentPage{frame: f, Action: "/device", Fields: []field{{"n", "v"}}, Client: "c", Code: "ABCD-EFGH", Host: "127.0.0.1:1",
 			IP: "192.0.2.1", Own: "192.0.2.2", At: &at, Lasts: "12 hours", Roles: "1 role"},

@@ -96,6 +96,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	p.Alive, p.Next = alive(likes, s.now())
 	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	if p.Query != "" || p.None {

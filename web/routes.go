@@ -49,6 +49,7 @@ func (s *Server) routes() []route {
 		{"POST", "/authorize", s.signedIn(s.ifPrograms(s.answerAuthorize))},
 		{"GET", "/v1/authorize", s.signedIn(s.ifPrograms(s.roleLogin))},
 		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
+		{"GET", "/me/aws-config", s.signedIn(s.ifPrograms(s.awsConfig))},
 		{"GET", "/start", s.start},
 		{"GET", "/start/{$}", s.start},
 	}

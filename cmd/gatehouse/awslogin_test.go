@@ -102,7 +102,7 @@ func TestAWSLogin(t *testing.T) {
 	if err != nil || json.Unmarshal(payload, &id) != nil || !strings.HasPrefix(id.Sub, "arn:aws:sts::444455556666:assumed-role/PowerUser/bob-") {
 		t.Fatalf("id token %s, %v", payload, err)
 	}
-	bob.get("/me/sessions").want(t, 200, "aws login", "For 444455556666/PowerUser")
+	bob.get("/me/sessions").want(t, 200, "aws login", "for 444455556666/PowerUser")
 
 	// What the CLI leaves behind, with keys that are over: the SDK must refresh.
 	der, err := x509.MarshalECPrivateKey(p.key)

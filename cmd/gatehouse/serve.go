@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -97,6 +98,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 	if up != nil {
 		up()
 	}
+	debug.FreeOSMemory() // what only the start needed
 	running.Wait()
 	return errors.Join(<-errs, <-errs)
 }

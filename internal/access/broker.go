@@ -208,6 +208,18 @@ func (b *Broker) Entitlements(s gatehouse.Session) []gatehouse.Entitlement {
 	return b.d.Policy.Entitlements(s.User)
 }
 
+// Applications lists the service providers besides AWS that the session's
+// person may sign in to, by name. It grants nothing.
+func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
+	var list []gatehouse.Application
+	for _, sp := range b.d.IdP.Providers() {
+		if _, _, err := b.d.Policy.Provider(s.User, sp.Name); err == nil && !sp.AWS {
+			list = append(list, gatehouse.Application{Name: sp.Name, EntityID: sp.EntityID})
+		}
+	}
+	return list
+}
+
 // Scopes lists the limits that somebody at an address may take a role with.
 func (b *Broker) Scopes(ip string) []Offer { return b.d.Scopes.offers(ip) }
 
@@ -232,18 +244,6 @@ func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation 
 		}
 	}
 	return b.d.Policy.Explain(s.User, account, role)
-}
-
-// Applications lists the service providers besides AWS that the session's
-// person may sign in to, by name. It grants nothing.
-func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
-	var list []gatehouse.Application
-	for _, sp := range b.d.IdP.Providers() {
-		if _, _, err := b.d.Policy.Provider(s.User, sp.Name); err == nil && !sp.AWS {
-			list = append(list, gatehouse.Application{Name: sp.Name, EntityID: sp.EntityID})
-		}
-	}
-	return list
 }
 
 // SignOut puts the end of a session on the record.

@@ -51,7 +51,7 @@ const (
 
 var (
 	scopeName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,23}$`)
-	policyARN    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\x21-\x7e]{1,512}$`)
+	policyARN    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\x21-\x7e]+$`) // and of maxPolicy in all
 	policyLetter = regexp.MustCompile(`^[\x09\x0A\x0D\x20-\xFF]*$`)
 )
 

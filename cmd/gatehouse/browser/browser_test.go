@@ -44,6 +44,7 @@ func TestBrowser(t *testing.T) {
 		{"console", consoleWalks},
 		{"keys", keysWalks},
 		{"ways", waysWalks},
+		{"programs", programWalks},
 		{"guards", guardWalks},
 		{"looks", looksWalks},
 		{"pictures", pictureWalks},

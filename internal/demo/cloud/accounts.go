@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,13 +16,13 @@ import (
 // The shapes of names: IAM User Guide, "IAM identifiers", "IAM and AWS STS
 // quotas"; IAM API, CreateSAMLProvider.
 var (
-	accountID    = regexp.MustCompile(`^\d{12}$`)
-	roleName     = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	rolePath     = regexp.MustCompile(`^/$|^/[\x21-\x7e]+/$`) // and of longestPath
-	providerName = regexp.MustCompile(`^[\w._-]{1,128}$`)
+	accountID    = lazily(`^\d{12}$`)
+	roleName     = lazily(`^[\w+=,.@-]{1,64}$`)
+	rolePath     = lazily(`^/$|^/[\x21-\x7e]+/$`) // and of longestPath
+	providerName = lazily(`^[\w._-]{1,128}$`)
 
-	roleARN     = regexp.MustCompile(`^arn:([a-z-]+):iam::(\d{12}):role(/|/[\x21-\x7e]+/)([\w+=,.@-]{1,64})$`)
-	providerARN = regexp.MustCompile(`^arn:([a-z-]+):iam::(\d{12}):saml-provider/([\w._-]{1,128})$`)
+	roleARN     = lazily(`^arn:([a-z-]+):iam::(\d{12}):role(/|/[\x21-\x7e]+/)([\w+=,.@-]{1,64})$`)
+	providerARN = lazily(`^arn:([a-z-]+):iam::(\d{12}):saml-provider/([\w._-]{1,128})$`)
 )
 
 // longestPath is of a role's path. Patterns that count to it are large.

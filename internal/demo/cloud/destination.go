@@ -3,24 +3,23 @@ package cloud
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 )
 
 // consoleHosts are the hosts that a Destination may name: the console of each
 // partition, a region's, and those of multi-session support
 // (ACCOUNT-xxxxxxxx.REGION.console.aws.amazon.com).
-var consoleHosts = map[string]*regexp.Regexp{
-	"aws":        regexp.MustCompile(`^([a-z0-9-]+\.){0,2}console\.aws\.amazon\.com$`),
-	"aws-us-gov": regexp.MustCompile(`^([a-z0-9-]+\.){0,2}console\.amazonaws-us-gov\.com$`),
-	"aws-cn":     regexp.MustCompile(`^([a-z0-9-]+\.){0,2}console\.amazonaws\.cn$`),
+var consoleHosts = map[string]*pattern{
+	"aws":        lazily(`^([a-z0-9-]+\.){0,2}console\.aws\.amazon\.com$`),
+	"aws-us-gov": lazily(`^([a-z0-9-]+\.){0,2}console\.amazonaws-us-gov\.com$`),
+	"aws-cn":     lazily(`^([a-z0-9-]+\.){0,2}console\.amazonaws\.cn$`),
 }
 
 // signinHosts are AWS's sign-in endpoints, the same way.
-var signinHosts = map[string]*regexp.Regexp{
-	"aws":        regexp.MustCompile(`^([a-z0-9-]+\.)?signin\.aws\.amazon\.com$`),
-	"aws-us-gov": regexp.MustCompile(`^([a-z0-9-]+\.)?signin\.amazonaws-us-gov\.com$`),
-	"aws-cn":     regexp.MustCompile(`^([a-z0-9-]+\.)?signin\.amazonaws\.cn$`),
+var signinHosts = map[string]*pattern{
+	"aws":        lazily(`^([a-z0-9-]+\.)?signin\.aws\.amazon\.com$`),
+	"aws-us-gov": lazily(`^([a-z0-9-]+\.)?signin\.amazonaws-us-gov\.com$`),
+	"aws-cn":     lazily(`^([a-z0-9-]+\.)?signin\.amazonaws\.cn$`),
 }
 
 // landing is where on our own console page a destination is shown. Nothing

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -18,8 +17,8 @@ import (
 const packedLimit = 2048
 
 var (
-	policyText = regexp.MustCompile(`^[\x09\x0A\x0D\x20-\xFF]+$`)
-	policyARN  = regexp.MustCompile(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/[\x21-\x7e]+$`)
+	policyText = lazily(`^[\x09\x0A\x0D\x20-\xFF]+$`)
+	policyARN  = lazily(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/[\x21-\x7e]+$`)
 )
 
 // sessionPolicies narrow a session further than its role does.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +24,8 @@ const (
 )
 
 var (
-	sessionNamePattern = regexp.MustCompile(`^[a-zA-Z_0-9+=,.@-]{2,64}$`)
-	tagPattern         = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	sessionNamePattern = lazily(`^[a-zA-Z_0-9+=,.@-]{2,64}$`)
+	tagPattern         = lazily(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 )
 
 // judge takes a response through rows 4 to 14, by the keys of the provider,

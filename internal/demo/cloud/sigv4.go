@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,7 +164,7 @@ func claimOfQuery(p params) (*claim, *refusal) {
 	return c, c.setTime(p["X-Amz-Date"])
 }
 
-var headerName = regexp.MustCompile(`^[a-z0-9!#$%&'*+.^_|~-]+$`)
+var headerName = lazily(`^[a-z0-9!#$%&'*+.^_|~-]+$`)
 
 func newClaim(credential, signedHeaders, signature string) (*claim, *refusal) {
 	parts := strings.Split(credential, "/")
@@ -199,7 +198,7 @@ func (c *claim) setTime(stamp string) *refusal {
 	return nil
 }
 
-var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,12}){1,3}-\d{1,2}$`)
+var regionName = lazily(`^[a-z]{2,8}(-[a-z]{2,12}){1,3}-\d{1,2}$`)
 
 func (c *claim) checkScope() *refusal {
 	switch {

@@ -1,0 +1,129 @@
+package browser
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+var programWalks = []walk{
+	{"a program on this computer is let in by the button, and the browser leads back to it", func(t *testing.T, w *world) { byAuthorization(t, w.browser(t)) }},
+	{"so without scripts", func(t *testing.T, w *world) { byAuthorization(t, w.browser(t).withoutScripts()) }},
+	{"a code is typed, looked at, and agreed to; the sign-in is listed", byCode},
+	{"aws login is given one role", func(t *testing.T, w *world) {
+		p := listening(t, w)
+		b := p.tab(w.browser(t)).signIn("bob")
+		p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/same-device", "code_challenge_method", "SHA-256")
+		b.looks("aws login")
+		b.pick("#role", "PowerUser")
+		b.click("button[value=agree]")
+		p.hears(t, "code")
+	}},
+}
+
+// listener is a program that waits for an answer on a port of its own.
+type listener struct {
+	id, secret string
+	home       *httptest.Server
+	heard      chan url.Values
+}
+
+func listening(t *testing.T, w *world) *listener {
+	t.Helper()
+	p := &listener{heard: make(chan url.Values, 1)}
+	p.home = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(rw, `<!doctype html><title>Back</title><link rel="icon" href="data:,"><h1>Back in the terminal</h1>`)
+		if r.URL.Path == "/oauth/callback" {
+			p.heard <- r.URL.Query()
+		}
+	}))
+	t.Cleanup(p.home.Close)
+	var client struct{ ClientID, ClientSecret string }
+	p.call(t, w, "/oidc/client/register", map[string]any{"clientName": "a tool", "clientType": "public", "redirectUris": []string{"http://127.0.0.1/oauth/callback"}}, &client)
+	p.id, p.secret = client.ClientID, client.ClientSecret
+	return p
+}
+
+func (p *listener) call(t *testing.T, w *world, path string, in, out any) {
+	t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(w.Portal+path, "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", path, res.Status, err)
+	}
+}
+
+// tab lets the tab ask the program too.
+func (p *listener) tab(b *tab) *tab {
+	b.watch.origins = append(b.watch.origins, p.home.URL)
+	return b
+}
+
+// show leads the tab to the page that asks.
+func (p *listener) show(b *tab, path string, change ...string) {
+	b.t.Helper()
+	q := url.Values{"response_type": {"code"}, "client_id": {p.id}, "redirect_uri": {p.home.URL + "/oauth/callback"}, "state": {"st8"}, "code_challenge_method": {"S256"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}}
+	for i := 0; i < len(change); i += 2 {
+		q.Set(change[i], change[i+1])
+	}
+	b.open(path + "?" + q.Encode())
+}
+
+// hears waits for the answer.
+func (p *listener) hears(t *testing.T, word string) {
+	t.Helper()
+	if q := <-p.heard; q.Get(word) == "" || q.Get("state") != "st8" {
+		t.Errorf("the program hears %v, want %s", q, word)
+	}
+}
+
+func byAuthorization(t *testing.T, b *tab) {
+	w := &world{house: b.house}
+	for answer, word := range map[string]string{"agree": "code", "decline": "error"} {
+		p := listening(t, w)
+		p.tab(b)
+		if answer == "agree" {
+			b.open("/login").signIn("bob")
+		}
+		p.show(b, "/authorize")
+		b.wants("main", "a tool", "That is what it calls itself", strings.TrimPrefix(p.home.URL, "http://"))
+		b.click("button[value=" + answer + "]")
+		p.hears(t, word)
+		b.until("the program's own page", `document.title === "Back"`)
+	}
+}
+
+func byCode(t *testing.T, w *world) {
+	p := listening(t, w)
+	var device struct{ UserCode, DeviceCode string }
+	p.call(t, w, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, &device)
+	b := w.browser(t).signIn("alice")
+	b.open("/device").looks("code")
+	b.typeIn("#user_code", strings.ToLower(device.UserCode))
+	b.goes(func() { b.click("main button") })
+	b.wants("main", device.UserCode, "a tool", "Did somebody send you this link or this code?")
+	b.looks("consent")
+	b.goes(func() { b.click("button[value=agree]") })
+	b.wants("main", "The program is signed in")
+	b.looks("agreed")
+	var token struct{ AccessToken string }
+	p.call(t, w, "/oidc/token", map[string]string{"clientId": p.id, "clientSecret": p.secret, "deviceCode": device.DeviceCode,
+		"grantType": "urn:ietf:params:oauth:grant-type:device_code"}, &token)
+	b.open("/me/sessions").looks("command-line sign-ins")
+	b.goes(func() { b.click("button[name=id]") })
+	b.wants("main", "There are none.")
+}
