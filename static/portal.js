@@ -41,14 +41,15 @@ function name(part) {
 // reload, and lets no second click pass while the first is on its way.
 function once(form) {
   let last = -Infinity;
+  let by = null;
   form.addEventListener("submit", (e) => {
     if (e.submitter?.name) return; // a star
     const now = performance.now();
-    if (now - last < 1000) {
+    if (now - last < 1000 && by === e.submitter) {
       e.preventDefault();
       return;
     }
-    last = now;
+    [last, by] = [now, e.submitter];
     form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   });
 }

@@ -83,13 +83,14 @@ function click() {
 // once lets a form that leaves in a new tab be sent one time per click.
 function once() {
   let last = -Infinity;
+  let by = null;
   form.addEventListener("submit", (e) => {
     const now = performance.now();
-    if (now - last < 1000) {
+    if (now - last < 1000 && by === e.submitter) {
       e.preventDefault();
       return;
     }
-    last = now;
+    [last, by] = [now, e.submitter];
     form.elements.once.value = click();
   });
 }

@@ -292,3 +292,26 @@ func TestSearchOfTwoThousandRolesTakesNoMoreThanAFrame(t *testing.T) {
 	}
 	b.quiet()
 }
+
+// Whatever others call an account, a page must hold it: on a phone, and at
+// 400 % of a laptop's window.
+func TestHostileNamesFitIntoNarrowWindows(t *testing.T) {
+	names := []string{strings.Repeat("x", 500), strings.Repeat("<b>&\"'", 80), "\u202e" + strings.Repeat("\u05d0", 200) + "\u2066", strings.Repeat("wide name ", 50)}
+	var all []gatehouse.Entitlement
+	for i, name := range names {
+		all = append(all, entitlement(fmt.Sprintf("%012d", i+1), name, name, name, strings.Repeat("R", 64)), entitlement(fmt.Sprintf("%012d", i+1), name, name, name, "Admin"))
+	}
+	b := openBrowser(t, all)
+	b.house.broker.user.DisplayName = names[0]
+	b.do(chromedp.EmulateViewport(320, 640))
+	for i := range names {
+		id := fmt.Sprintf("%012d", i+1)
+		for _, page := range []string{"/", "/several", "/roles/" + id + "/Admin", "/why/" + id + "/Admin", "/why/" + id + "/Other", "/go/" + id + "/Other", "/me/history", "/me/sessions"} {
+			b.do(chromedp.Navigate(b.origin + page))
+			if wide := b.eval(`document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth`); wide[0] != '-' && wide != "0" {
+				t.Errorf("%s is wider than its window by %s", page, wide)
+			}
+		}
+	}
+	b.want(`document.querySelectorAll("main b, main script").length`, "0")
+}

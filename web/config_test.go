@@ -1,10 +1,15 @@
 package web
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse"
 )
 
 func TestConfigFaults(t *testing.T) {
@@ -31,6 +36,13 @@ func TestConfigFaults(t *testing.T) {
 		{"addresses", func(c *Config) { c.Listen, c.AdminListen = "8443", "host:http" }, []string{"listen", "admin_listen"}},
 		{"proxies", func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "proxy.corp", "::1", "10.0.0.0/33"} }, []string{"trusted_proxies[1]", "trusted_proxies[3]"}},
 		{"limits", func(c *Config) { c.Session = Session{Idle: time.Second, Max: 200 * time.Hour, CLI: time.Hour} }, []string{"session.idle", "session.max"}},
+		{"profiles without a role", func(c *Config) { c.Portal.Profile = "{account}" }, []string{"portal.profile"}},
+		{"profiles without an account", func(c *Config) { c.Portal.Profile = "{role}" }, []string{"portal.profile"}},
+		{"profiles that are no words", func(c *Config) { c.Portal.Profile = "{account} {role}" }, []string{"portal.profile"}},
+		{"profiles by a word that is not known", func(c *Config) { c.Portal.Profile = "{account}-{role}-{owner}" }, []string{"portal.profile"}},
+		{"profiles in another order", func(c *Config) { c.Portal.Profile = "{environment}.{role}@{number}" }, nil},
+		{"a logo that is not there", func(c *Config) { c.Portal.LogoFile = "nowhere.svg" }, []string{"portal.logo_file"}},
+		{"a logo that is no picture", func(c *Config) { c.Portal.LogoFile = "config_test.go" }, []string{"portal.logo_file"}},
 		{"idle longer than all", func(c *Config) { c.Session = Session{Idle: 2 * time.Hour, Max: time.Hour, CLI: time.Hour} }, []string{"session.idle"}},
 	}
 	for _, tt := range tests {
@@ -61,5 +73,46 @@ func TestNewRefusesWhatValidateRefuses(t *testing.T) {
 	}
 	if _, err := New(Config{PublicURL: publicURL, TLS: TLS{"/nowhere.crt", "/nowhere.key"}}, Deps{Broker: &fakeBroker{}, Records: &fakeRecords{}}); err == nil {
 		t.Error("New without a certificate")
+	}
+}
+
+func TestTheOperatorsLogo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "logo.svg")
+	const picture = `<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`
+	if err := os.WriteFile(file, []byte(picture), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, func(c *Config, _ *Deps) { c.Portal.LogoFile = file })
+	page := wantStatus(t, h.get("/login", ""), 200)
+	at := regexp.MustCompile(`<img class="mark" src="(/logo\?v=[0-9a-f]+)" alt=""`).FindStringSubmatch(page)
+	if at == nil {
+		t.Fatalf("no logo in %s", page)
+	}
+	res := h.get(at[1], "")
+	if got := wantStatus(t, res, 200); got != picture || res.Header.Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("it is %q, %v", got, res.Header)
+	}
+	wantContains(t, res.Header.Get("Content-Security-Policy"), "default-src 'none'", "script-src 'self'") // what it holds runs nowhere
+	wantStatus(t, newHouse(t).get("/logo", ""), 404)
+	if err := os.WriteFile(file, make([]byte, mostLogo+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if why := faultInLogo(file); !strings.Contains(why, "bytes") {
+		t.Errorf("a large one: %q", why)
+	}
+}
+
+func TestAnAccountsOwnColour(t *testing.T) {
+	if got := viewOf(gatehouse.Account{Environment: "prod", Colour: "teal"}).Colour; got != "teal" {
+		t.Errorf("it is %s", got)
+	}
+	css, err := os.ReadFile("../static/gatehouse.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range gatehouse.Colours {
+		if strings.Count(string(css), "."+name+" { --ink") != 2 {
+			t.Errorf("the style sheet does not have %s in both themes", name)
+		}
 	}
 }

@@ -140,7 +140,8 @@ func (s *Server) takenBy(g access.Grant, want wish) taken {
 	if want.profile != s.profileFor(g.Entitlement) {
 		t.profile = want.profile
 	}
-	if want.ask.Region != firstRegion(g.Entitlement.Account.Region, s.deps.DefaultRegion) {
+	// A link's console page brings its own region, which nobody chose.
+	if want.ask.Destination == "" && want.ask.Region != firstRegion(g.Entitlement.Account.Region, s.deps.DefaultRegion) {
 		t.region = want.ask.Region
 	}
 	return t

@@ -94,8 +94,10 @@ func accountSlug(a gatehouse.Account) string {
 func kept(q url.Values, names ...string) string {
 	out := url.Values{}
 	for _, name := range names {
-		if v := q.Get(name); v != "" {
-			out.Set(name, v)
+		for _, v := range q[name] {
+			if v != "" {
+				out.Add(name, v)
+			}
 		}
 	}
 	return out.Encode()

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"gatehouse/static"
 )
 
 // mostLogo keeps the first page quick.
@@ -49,12 +51,18 @@ func faultInLogo(file string) string {
 	return ""
 }
 
-// logo answers with the operator's picture, to anybody.
+// showLogo answers with the operator's picture, to anybody.
 func (s *Server) showLogo(w http.ResponseWriter, r *http.Request) error {
 	if s.logo == nil {
 		return s.missing(w, r)
 	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	write(w, http.StatusOK, s.logo.kind, s.logo.body)
+	return nil
+}
+
+// favicon answers browsers that show a text of ours, which names no picture.
+func (s *Server) favicon(w http.ResponseWriter, _ *http.Request) error {
+	redirect(w, static.Path("mark.svg"))
 	return nil
 }

@@ -114,7 +114,7 @@ var refusals = map[string]string{
 }
 
 func shownEvent(e gatehouse.Event, held []account) event {
-	shown := event{At: momentOf(e.Time), Day: e.Time.UTC().Format("2 January 2006"), What: cmp.Or(formWords[e.Form], string(e.Form)), Scope: e.Scope,
+	shown := event{At: momentOf(e.Time), Day: e.Time.UTC().Format("2 Jan 2006"), What: cmp.Or(formWords[e.Form], string(e.Form)), Scope: e.Scope,
 		KeyID: e.AccessKeyID, IP: e.IP, Provider: e.Provider}
 	if e.Kind == gatehouse.EventRefused {
 		shown.Refused = cmp.Or(refusals[e.Reason], "it could not be done")
@@ -201,7 +201,7 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 	for _, k := range all {
 		one := k.visit
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),
-			Day: one.Began.UTC().Format("2 January 2006"), IP: one.Session.IP, How: strings.Join(one.Session.Methods, ", "), Here: one.Session.ID == v.Session.ID})
+			Day: one.Began.UTC().Format("2 Jan 2006"), IP: one.Session.IP, How: strings.Join(one.Session.Methods, ", "), Here: one.Session.ID == v.Session.ID})
 	}
 	if p.Programs, err = s.programsOf(r.Context(), v.Session.User.Key()); err != nil {
 		return err

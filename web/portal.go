@@ -98,6 +98,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Counts = held.counts
 	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	p.Alive, p.Next = alive(likes, s.now())
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -148,7 +149,7 @@ func (s *Server) keptSections(key [sha256.Size]byte, sections func() []section) 
 // share a stream with what only they may know (RFC 7457 §2.6 has the attack).
 func (s *Server) showFound(w http.ResponseWriter, held held, likes taste, p portalPage) error {
 	sections := sectionsOf(matching(likes.star(held.rows), p.Query))
-	p.Found, p.ShelvesHere = len(sections) > 0, ""
+	p.Found, p.ShelvesHere = len(sections)+len(p.Applications) > 0, ""
 	var frame, list bytes.Buffer
 	if err := s.pages.Execute(&frame, "portal.html", p); err != nil {
 		return fmt.Errorf("render: %w", err)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/static"
 )
 
 // unzipped is the body of an answer that must be one good gzip member and no more.
@@ -245,4 +246,18 @@ func TestAPortalWithoutItsMemoryStillWorks(t *testing.T) {
 	wantStatus(t, h.post(readOnly, cookie, url.Values{"as": {"bash"}}), 200)
 	wantStatus(t, h.post("/me/favourites", cookie, url.Values{"star": {"111122223333"}}), 503)
 	wantContains(t, h.logs.String(), "preferences not read", "use not remembered")
+}
+
+func TestAssetsAreCompressedForWhomTheyMayBe(t *testing.T) {
+	h := newHouse(t)
+	for _, name := range []string{"gatehouse.css", "portal.js"} {
+		plain := h.get(static.Path(name), "")
+		r := request("GET", static.Path(name), "", nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		w := httptest.NewRecorder()
+		h.server.Handler().ServeHTTP(w, r)
+		if plain.Header.Get("Content-Encoding") != "" || unzipped(t, w) != wantStatus(t, plain, 200) || w.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v, %v", name, plain.Header, w.Header())
+		}
+	}
 }

@@ -124,6 +124,9 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 		Path: rolePath(e.Account.ID, e.Role.Name), Link: s.public.String() + linkPath(e), Why: whyPath(e.Account.ID, e.Role.Name),
 		Texts: textForms, Lines: lineForms, Regions: suggestions, Blocked: e.Blocked, Confirm: e.Confirm, Once: newClick()}
 	p.Profile = cmp.Or(last.Profile, s.profileFor(e))
+	if typed := q.Get("profile"); export.ProfileName(typed) == nil {
+		p.Profile = typed
+	}
 	p.Region = firstRegion(q.Get("region"), last.Region, e.Account.Region, s.deps.DefaultRegion)
 	most, byRole := s.deps.Broker.Longest(r.Context(), e)
 	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)

@@ -42,6 +42,7 @@ func (s *Server) routes() []route {
 		{"GET", "/me/sessions", s.signedIn(s.signInsPage)},
 		{"POST", "/me/sessions", s.signedIn(s.endSignIn)},
 		{"GET", "/logo", s.showLogo},
+		{"GET", "/favicon.ico", s.favicon},
 		{"GET", "/device", s.signedIn(s.ifPrograms(s.deviceForm))},
 		{"POST", "/device", s.signedIn(s.ifPrograms(s.answerDevice))},
 		{"GET", "/authorize", s.signedIn(s.ifPrograms(s.authorize))},
@@ -50,6 +51,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/authorize", s.signedIn(s.ifPrograms(s.answerRoleLogin))},
 		{"GET", "/me/aws-config", s.signedIn(s.ifPrograms(s.awsConfig))},
 		{"GET", "/start", s.start},
+		{"GET", "/start/{$}", s.start},
 	}
 }
 

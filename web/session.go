@@ -272,9 +272,9 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 	return err
 }
 
-// backNames are the wishes that a form may hold: of a role's page, and of a
-// program that asks for a sign-in.
-var backNames = []string{"destination", "region", "duration",
+// backNames are the wishes that a form may hold: of a role's page, of the page
+// of several, and of a program that asks for a sign-in.
+var backNames = []string{"destination", "region", "duration", "scope", "profile", "role",
 	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method"}
 
 // pathBack is where to return after a sign-in: the page itself, or the page

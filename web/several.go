@@ -43,7 +43,7 @@ func (s *Server) several(w http.ResponseWriter, r *http.Request, v *visit) error
 	if _, err := s.refresh(w, r, v); err != nil {
 		return err
 	}
-	return s.showSeveral(w, r, v, http.StatusOK, nil, "")
+	return s.showSeveral(w, r, v, http.StatusOK, r.URL.Query()["role"], "")
 }
 
 func (s *Server) showSeveral(w http.ResponseWriter, r *http.Request, v *visit, status int, ticked []string, refused string) error {
@@ -57,9 +57,9 @@ func (s *Server) showSeveral(w http.ResponseWriter, r *http.Request, v *visit, s
 	p.Sections = sectionsOf(matching(unblocked(held.rows), p.Query))
 	p.Found = len(p.Sections) > 0
 	p.Durations, _ = durations(longest, cmp.Or(r.PostFormValue("duration"), r.URL.Query().Get("duration")), false)
-	p.Region = r.PostFormValue("region")
+	p.Region = firstRegion(r.PostFormValue("region"), r.URL.Query().Get("region"))
 	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
-		p.Scopes = append(p.Scopes, scopeChoice{o, o.Name == r.PostFormValue("scope") && o.Why == ""})
+		p.Scopes = append(p.Scopes, scopeChoice{o, o.Why == "" && (o.Name == r.PostFormValue("scope") || o.Name == r.URL.Query().Get("scope"))})
 	}
 	return s.render(w, status, "several.html", p)
 }

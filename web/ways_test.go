@@ -276,6 +276,16 @@ func TestSeveralRolesInOneFile(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a sign-in that ended meanwhile leads back with what was ticked", func(t *testing.T) {
+		res := h.post("/several", "", url.Values{"as": {"ini"}, "role": many[:2], "scope": {"read-only"}})
+		wantStatus(t, res, 303)
+		back, err := url.Parse(res.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := wantStatus(t, h.get(back.Query().Get("next"), cookie), 200)
+		wantContains(t, page, `value="`+many[0]+`" checked`, `value="`+many[1]+`" checked`, `<option value="read-only" selected>`)
+	})
 	t.Run("production among them asks for the click more", func(t *testing.T) {
 		h.broker.entitlements[0].Confirm = true
 		h.clock = h.clock.Add(heldFor)
@@ -389,7 +399,7 @@ func TestHistory(t *testing.T) {
 	h.events.all[5].IP = "203.0.113.5"
 	cookie := h.signIn()
 	page := wantStatus(t, h.get("/me/history", cookie), 200)
-	wantContains(t, page, "Still good", `href="/roles/111122223333/ReadOnly"`, "Keys for bash", "only read-only", "Not handed out", "AWS refused", "<bdi>9999 9999 9999</bdi> · Gone", "21 November 2026")
+	wantContains(t, page, "Still good", `href="/roles/111122223333/ReadOnly"`, "Keys for bash", "only read-only", "Not handed out", "AWS refused", "<bdi>9999 9999 9999</bdi> · Gone", "21 Nov 2026")
 	wantLacks(t, page, "203.0.113.5")
 	if n := strings.Count(page, `class="row event`); n != historyLength {
 		t.Errorf("%d entries, want %d", n, historyLength)

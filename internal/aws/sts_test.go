@@ -108,6 +108,22 @@ func assumeAt(t *testing.T, endpoint string, d time.Duration) (gatehouse.Credent
 	return newClient(t, Config{STSEndpoint: endpoint}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", d, gatehouse.SessionPolicy{})
 }
 
+func TestLimitsAreSentAsSessionPolicies(t *testing.T) {
+	s := script(t, refuse(400, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."), grant())
+	limits := gatehouse.SessionPolicy{Document: `{"Statement":{}}`, ARNs: []string{"arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/B"}}
+	if _, err := newClient(t, Config{STSEndpoint: s.URL}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", 4*time.Hour, limits); err != nil {
+		t.Fatal(err)
+	}
+	for i, form := range s.forms { // the second attempt, with less time, must not be without them
+		if form.Get("Policy") != limits.Document || form.Get("PolicyArns.member.1.arn") != limits.ARNs[0] || form.Get("PolicyArns.member.2.arn") != limits.ARNs[1] {
+			t.Errorf("attempt %d sent %v", i+1, form)
+		}
+	}
+	if len(s.forms) != 2 {
+		t.Errorf("%d calls", len(s.forms))
+	}
+}
+
 func TestTheCallSaysWhatAWSNeedsAndNothingElse(t *testing.T) {
 	s := script(t, grant())
 	if _, err := assumeAt(t, s.URL, time.Hour); err != nil {

@@ -43,6 +43,7 @@ func TestBrowser(t *testing.T) {
 		{"portal", portalWalks},
 		{"console", consoleWalks},
 		{"keys", keysWalks},
+		{"ways", waysWalks},
 		{"programs", programWalks},
 		{"guards", guardWalks},
 		{"looks", looksWalks},
