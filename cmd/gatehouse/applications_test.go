@@ -36,7 +36,7 @@ type estate struct {
 // each one's service provider, as YAML.
 func openEstate(t *testing.T, terms string, applications ...*outside.Application) *estate {
 	t.Helper()
-	providers, rules := "saml:\n  service_providers:\n", "access:\n  rules:\n"
+	providers, rules := "saml:\n  service_providers:\n", "  rules:\n"
 	for _, a := range applications {
 		file := filepath.Join(t.TempDir(), a.Name+".xml")
 		if err := os.WriteFile(file, a.Metadata, 0o600); err != nil {
@@ -45,7 +45,7 @@ func openEstate(t *testing.T, terms string, applications ...*outside.Application
 		providers += fmt.Sprintf("    - {name: %s, metadata_file: %q%s}\n", a.Name, file, terms)
 		rules += fmt.Sprintf("    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: %s, attributes: {mail: \"{mail}\"}}\n", demo.Suffix, a.Name)
 	}
-	e := &estate{applications: applications, gate: openGate(t, "access:\n  rules:\n", providers+rules)}
+	e := &estate{applications: applications, gate: openGate(t, "access:\n", providers+"access:\n", "  rules:\n", rules)}
 	idp := []byte(e.browser(t).get("/saml/metadata").body)
 	for _, a := range applications {
 		if a.Name != down {

@@ -66,6 +66,11 @@ func openGate(t testing.TB, edits ...string) *gate {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.World.Close() })
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(string(g.Config), edits[i]) {
+			t.Fatalf("the demo's configuration has no %q to edit", edits[i])
+		}
+	}
 	g.Config = []byte(strings.NewReplacer(edits...).Replace(string(g.Config)))
 	if g.cfg, err = g.Load(); err != nil {
 		t.Fatal(err)
