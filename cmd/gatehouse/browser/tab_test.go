@@ -212,15 +212,19 @@ func (b *tab) count(selector string) int {
 	return eval[int](b, "[...document.querySelectorAll("+strconv.Quote(selector)+")].filter(e => e.checkVisibility()).length")
 }
 
-// wants fails unless the visible text of an element holds every part.
+// wants fails unless what the person reads there holds all parts. Rows that
+// have just come into sight are laid out a moment later: it looks again.
 func (b *tab) wants(selector string, parts ...string) {
 	b.t.Helper()
-	got := b.text(selector)
-	for _, part := range parts {
-		if !strings.Contains(got, part) {
-			b.t.Errorf("%s at %s says %q, want it to hold %q", selector, b.at(), got, part)
+	var got string
+	for range 20 {
+		got = b.text(selector)
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(got, part) }) {
+			return
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	b.t.Errorf("%s at %s says %q, want it to hold %q", selector, b.at(), got, parts)
 }
 
 // wantsAt fails unless the tab is at a path of the portal.
