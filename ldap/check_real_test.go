@@ -138,6 +138,7 @@ func TestSambaCheckForest(t *testing.T) {
 
 // TestSlapdCheck: what check says of a real OpenLDAP.
 func TestSlapdCheck(t *testing.T) {
+	outside.Program(t, "slapd", "slapd")
 	start := func(c outside.SlapdConfig) *ldap.Directory {
 		s, ca := startSlapd(t, c)
 		return open(t, config([]string{s.LDAPS}, ca))

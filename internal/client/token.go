@@ -73,13 +73,13 @@ func (l *Laptop) token(ctx context.Context, portal string) (gatehouse.Secret, er
 	if l.Now().Before(c.ExpiresAt.Add(-enough)) {
 		return gatehouse.Secret(c.AccessToken), nil
 	}
-	return l.refresh(ctx, portal, c.AccessToken)
+	return l.refresh(ctx, portal, "")
 }
 
 // refresh exchanges the refresh token, in one process of however many there
-// are. stale is the access token that is not good any more: when the file has
-// another, somebody was quicker.
-func (l *Laptop) refresh(ctx context.Context, portal, stale string) (gatehouse.Secret, error) {
+// are: when the file has a good access token by then, somebody was quicker.
+// untaken is one that the portal did not take, whatever its age; or none.
+func (l *Laptop) refresh(ctx context.Context, portal, untaken string) (gatehouse.Secret, error) {
 	unlock, err := l.lock(ctx)
 	if err != nil {
 		return "", err
@@ -89,7 +89,7 @@ func (l *Laptop) refresh(ctx context.Context, portal, stale string) (gatehouse.S
 	if err != nil {
 		return "", err
 	}
-	if c.AccessToken != stale && l.Now().Before(c.ExpiresAt) {
+	if c.AccessToken != untaken && l.Now().Before(c.ExpiresAt.Add(-enough)) {
 		return gatehouse.Secret(c.AccessToken), nil
 	}
 	next, err := l.createToken(ctx, portal, c, map[string]string{"grantType": "refresh_token", "refreshToken": c.RefreshToken})

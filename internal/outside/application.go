@@ -57,6 +57,7 @@ type site struct {
 // the cookies of two applications apart.
 func newSite(t testing.TB) *site {
 	t.Helper()
+	Program(t, "apache2", "apache2-bin") // before anything is made for it
 	s := &site{t: t, uid: os.Getuid(), gid: os.Getgid()}
 	var host [3]byte
 	rand.Read(host[:])

@@ -32,15 +32,29 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.migrateSQLite(ctx, files)
 }
 
+// migrateTries is how often a migration on SQLite is tried. While several
+// processes start together, one may fail at another's table of versions, and
+// then once more at what that other has done meanwhile.
+const (
+	migrateTries = 6
+	migratePause = 50 * time.Millisecond
+)
+
 // migrateSQLite needs no lock: each migration is one immediate transaction,
 // so of two processes the slower one fails as a whole, changes nothing, and
 // finds the work done when it looks again.
 func (s *Store) migrateSQLite(ctx context.Context, files fs.FS) error {
-	err := s.up(ctx, goose.DialectSQLite3, files)
-	if err == nil || errors.Is(err, errNewerSchema) || ctx.Err() != nil {
-		return err
+	for try := 1; ; try++ {
+		err := s.up(ctx, goose.DialectSQLite3, files)
+		if err == nil || errors.Is(err, errNewerSchema) || try == migrateTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(migratePause):
+		}
 	}
-	return s.up(ctx, goose.DialectSQLite3, files)
 }
 
 // migratePostgres holds an advisory lock meanwhile. Goose has one of its own,
