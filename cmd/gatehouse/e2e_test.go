@@ -21,6 +21,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/demo"
+	"gatehouse/internal/outside"
 )
 
 const (
@@ -219,16 +220,9 @@ func TestPastedIntoAShellTheStockCLIAnswers(t *testing.T) {
 	g := openGate(t)
 	b := g.browser(t)
 	b.signIn("bob")
-	cli, err := exec.LookPath("aws")
-	if err != nil {
-		t.Skip("skipped: needs the aws command")
-	}
+	cli := outside.Program(t, "aws", "awscli")
 	for shell, form := range map[string]string{"bash": "bash", "fish": "fish"} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("skipped: needs %s", shell)
-			continue
-		}
+		path := outside.Program(t, shell, shell)
 		home := t.TempDir()
 		script := filepath.Join(home, "paste")
 		text := b.post(powerUser, "as", form).body + "\n" + cli + " sts get-caller-identity --output text --query Arn\n"

@@ -109,7 +109,7 @@ func (s *stand) memory(t testing.TB) (now, peak int) {
 func linuxOnly(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("skipped: needs /proc to see what memory is used")
+		outside.Missing(t, "/proc, to see what memory is used (Linux)")
 	}
 }
 

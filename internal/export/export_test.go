@@ -294,14 +294,10 @@ func TestTheSDKReadsTheJSON(t *testing.T) {
 	}
 }
 
-// awsCLI runs the stock aws command, or skips. It is no Debian package that
-// `make test` could bring, so its absence is never a failure.
+// awsCLI runs the stock aws command.
 func awsCLI(t *testing.T, env []string, args ...string) string {
 	t.Helper()
-	aws, err := exec.LookPath("aws")
-	if err != nil {
-		t.Skip("skipped: needs the aws CLI")
-	}
+	aws := outside.Program(t, "aws", "awscli")
 	c := exec.CommandContext(t.Context(), aws, args...)
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true"}, env...)
 	out, err := c.CombinedOutput()

@@ -25,6 +25,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"gatehouse/internal/demo/cloud"
+	"gatehouse/internal/outside"
 )
 
 // held are credentials of a session in s, made at the test's hour.
@@ -412,12 +413,9 @@ func TestSDKKnowsTheErrors(t *testing.T) {
 	}
 }
 
-// TestStockCLI runs Amazon's own command line, where it is installed.
+// TestStockCLI runs Amazon's own command line.
 func TestStockCLI(t *testing.T) {
-	cli, err := exec.LookPath("aws")
-	if err != nil {
-		t.Skip("skipped: needs aws (Debian package awscli)")
-	}
+	cli := outside.Program(t, "aws", "awscli")
 	s := start(t, func(c *cloud.Config) { c.Now = time.Now })
 	w := usual()
 	w.before = at(time.Now())
