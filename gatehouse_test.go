@@ -57,3 +57,22 @@ func FuzzParseRoleARN(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatCountsAsOneClient(t *testing.T) {
+	for _, tc := range []struct{ name, ip, want string }{
+		{"an IPv4 address", "192.0.2.1", "192.0.2.1"},
+		{"the same, written as IPv6", "::ffff:192.0.2.1", "192.0.2.1"},
+		{"the network of an IPv6 address", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+		{"its neighbour is the same client", "2001:db8:1:2::9", "2001:db8:1:2::/64"},
+		{"the next network is another", "2001:db8:1:3::1", "2001:db8:1:3::/64"},
+		{"a zone does not make another client", "fe80::1%eth0", "fe80::/64"},
+		{"what is no address", "192.0.2.1:80", "unknown"},
+		{"nothing", "", "unknown"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := gatehouse.Network(tc.ip); got != tc.want {
+				t.Errorf("Network(%q) = %q, want %q", tc.ip, got, tc.want)
+			}
+		})
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"gatehouse"
 )
 
 // addressShare is what part of all connections one address may have.
@@ -110,7 +112,7 @@ func (c *crowd) admit(conn net.Conn) *guest {
 	defer c.mu.Unlock()
 	g := &guest{Conn: conn, crowd: c, since: time.Now()}
 	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !c.isProxy(addr.Addr().Unmap()) {
-		g.from = clientOf(addr.Addr().Unmap().WithZone("").String())
+		g.from = gatehouse.Network(addr.Addr().String())
 		if c.open[g.from] >= max(1, c.most/addressShare) && !c.evict(g.from) {
 			return nil
 		}

@@ -5,8 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"gatehouse/web/inbound"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -99,9 +99,8 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		began := time.Now() // a duration, not a date: the monotonic clock
 		f := &facts{id: rand.Text()[:16], ip: clientAddress(r.RemoteAddr, r.Header["X-Forwarded-For"], s.trusted)}
 		r = r.WithContext(withFacts(r.Context(), f))
-		r.RemoteAddr = net.JoinHostPort(f.ip, "0")
-		r.Header.Set("X-Request-Id", f.id)
-		w.Header().Set("X-Request-Id", f.id)
+		inbound.Settle(r, f.id, f.ip)
+		w.Header().Set(inbound.IDHeader, f.id)
 		sw := &statusWriter{ResponseWriter: w}
 		defer func() {
 			s.log.LogAttrs(r.Context(), accessLevel(f.route), "request", append(f.attrs(),

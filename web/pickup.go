@@ -121,7 +121,7 @@ func (s *Server) fetch(r *http.Request, form gatehouse.Form) (export.Text, func(
 	if err := json.Unmarshal(body, &p); err != nil || p.Ask.Form != form {
 		return export.Text{}, nil, fmt.Errorf("%w in the form %.16q", errPickup, form)
 	}
-	if clientOf(p.IP) != clientOf(facts.ip) {
+	if gatehouse.Network(p.IP) != gatehouse.Network(facts.ip) {
 		return export.Text{}, nil, fmt.Errorf("%w from this address: it was made at %s", errPickup, p.IP)
 	}
 	who, err := s.sessionOf(ctx, p.Person, p.Session)

@@ -101,9 +101,8 @@ type Events interface {
 
 // Pages is what the protocol door borrows from the pages. Server has it.
 //
-// The door finds the client's settled address in r.RemoteAddr, and the
-// request's reference in r.Header under X-Request-Id: both are ours, whatever
-// the client sent.
+// Package inbound tells the door the client's settled address and the
+// request's reference.
 type Pages interface {
 	// Session is who is signed in in this browser, or ErrNoSession.
 	Session(r *http.Request) (gatehouse.Session, error)

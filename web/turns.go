@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,9 +16,8 @@ import (
 // memory and the other pages with it, and whoever floods the page from one
 // address must leave turns to all others. How many run and wait is Limits.
 const (
-	queueTime     = 5 * time.Second
-	queueShare    = 4
-	ipv6OneClient = 64 // bits: an IPv6 client commands at least the /64 it lives in
+	queueTime  = 5 * time.Second
+	queueShare = 4
 )
 
 // turns gives sign-ins their turn.
@@ -48,7 +46,7 @@ func newTurns(l Limits) *turns {
 func (t *turns) enter(ctx context.Context, ip string) (leave func(), err error) {
 	late := time.NewTimer(queueTime)
 	defer late.Stop()
-	key := clientOf(ip)
+	key := gatehouse.Network(ip)
 	c, err := t.join(key)
 	if err != nil {
 		return nil, err
@@ -111,16 +109,6 @@ func (t *turns) part(key string) {
 		return
 	}
 	delete(t.clients, key)
-}
-
-// clientOf is what counts as one address.
-func clientOf(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Is4() {
-		return ip
-	}
-	prefix, _ := addr.Prefix(ipv6OneClient)
-	return prefix.String()
 }
 
 // Turn waits for a turn to prove the person of r, for another door.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"gatehouse"
@@ -76,7 +75,7 @@ func (t *throttle) guess(ctx context.Context, c claim, among []Source) *guess {
 
 // address is the key of what is counted of one address in this window.
 func (t *throttle) address(what, ip string) string {
-	return fmt.Sprintf("%s:%s@%d", what, network(ip), t.now().Truncate(t.Window).Unix())
+	return fmt.Sprintf("%s:%s@%d", what, gatehouse.Network(ip), t.now().Truncate(t.Window).Unix())
 }
 
 // checkAddress refuses an address that has failed too often in this window.
@@ -86,21 +85,6 @@ func (t *throttle) checkAddress(ctx context.Context, key string) error {
 		throttled.Until = t.now().Truncate(t.Window).Add(t.Window)
 	}
 	return err
-}
-
-// network is what is counted as one address: an IPv6 client commands at least
-// the /64 it lives in.
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return "unknown"
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr.String()
-	}
-	prefix, _ := addr.Prefix(64)
-	return prefix.String()
 }
 
 // admit refuses an attempt from an address that has failed too often and a

@@ -140,7 +140,7 @@ func TestThrottle(t *testing.T) {
 		}
 	})
 	t.Run("addresses of one IPv6 network are one, spellings of IPv4 too", func(t *testing.T) {
-		if network("2001:db8:1:2::1") != network("2001:db8:1:2:ffff::9") || network("2001:db8:1:3::1") == network("2001:db8:1:2::1") || network("::ffff:192.0.2.1") != network("192.0.2.1") {
+		if gatehouse.Network("2001:db8:1:2::1") != gatehouse.Network("2001:db8:1:2:ffff::9") || gatehouse.Network("2001:db8:1:3::1") == gatehouse.Network("2001:db8:1:2::1") || gatehouse.Network("::ffff:192.0.2.1") != gatehouse.Network("192.0.2.1") {
 			t.Error("networks differ")
 		}
 	})

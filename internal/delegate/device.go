@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -143,7 +142,7 @@ func (k *Keeper) waiting(ctx context.Context, who gatehouse.Session, code, ip st
 		why  string
 	}{
 		{"usercode:person:" + who.User.Key(), mostByPerson, "person"},
-		{"usercode:address:" + network(ip), mostByAddress, "address"},
+		{"usercode:address:" + gatehouse.Network(ip), mostByAddress, "address"},
 		{"usercode:all", mostByEverybody, "all"},
 	}
 	for _, g := range guesses {
@@ -311,22 +310,11 @@ func (m *room) take(ip string, now time.Time) error {
 	if !now.Before(m.until) {
 		m.until, m.all, m.taken = now.Add(deviceLasts), 0, map[string]int{}
 	}
-	from := network(ip)
+	from := gatehouse.Network(ip)
 	if m.taken[from] >= mostWaiting || m.all >= mostInAll {
 		return &gatehouse.Throttled{Until: m.until, Why: "address"}
 	}
 	m.all++
 	m.taken[from]++
 	return nil
-}
-
-// network is what counts as one address: an IPv6 client commands at least the
-// /64 it lives in.
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Is4() {
-		return ip
-	}
-	prefix, _ := addr.Prefix(64)
-	return prefix.String()
 }

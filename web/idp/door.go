@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -29,6 +28,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // Pages is what the door borrows from the pages.
@@ -191,7 +191,7 @@ func (v *visitor) refuse(w http.ResponseWriter, r *http.Request, e *saml.StatusE
 	if err != nil {
 		return err
 	}
-	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", e), slog.String("request_id", requestID(r)))
+	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", e), slog.String("request_id", inbound.ID(r)))
 	return v.pages.Post(w, r, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: e.Request.RelayState})
 }
 
@@ -214,18 +214,6 @@ func (v *visitor) decline(w http.ResponseWriter, r *http.Request, e *declined) b
 	}
 	v.pages.Decline(w, r, e.err, access.Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: e.request.RelayState})
 	return true
-}
-
-// requestID is the reference that the server gave this request.
-func requestID(r *http.Request) string { return r.Header.Get("X-Request-Id") }
-
-// clientIP is where r came from; the server has settled what proxies say.
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // invalid is a fault of the request, in words for the person.

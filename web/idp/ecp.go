@@ -13,6 +13,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // Programs sign in here without a browser: the enhanced client or proxy of
@@ -52,7 +53,7 @@ func (v *visitor) ecp(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := v.program(r, envelope, access.Password{Username: username, Password: gatehouse.Secret(password)})
 	if err != nil {
-		v.log.LogAttrs(r.Context(), slog.LevelInfo, "ecp refused", slog.Any("err", err), slog.String("request_id", requestID(r)))
+		v.log.LogAttrs(r.Context(), slog.LevelInfo, "ecp refused", slog.Any("err", err), slog.String("request_id", inbound.ID(r)))
 		v.refuseProgram(w, err)
 		return
 	}
@@ -82,7 +83,7 @@ func (v *visitor) program(r *http.Request, envelope []byte, proof access.Passwor
 			return nil, err
 		}
 	}
-	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", told), slog.String("request_id", requestID(r)))
+	v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml request refused", slog.Any("err", told), slog.String("request_id", inbound.ID(r)))
 	response, err := v.idp.Refuse(r.Context(), told.Request, told.Status)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (v *visitor) prove(r *http.Request, proof access.Password) (gatehouse.Sessi
 		return gatehouse.Session{}, err
 	}
 	defer leave()
-	return v.broker.SignIn(r.Context(), access.Attempt{Proof: proof, Door: gatehouse.DoorECP, IP: clientIP(r), RequestID: requestID(r)})
+	return v.broker.SignIn(r.Context(), access.Attempt{Proof: proof, Door: gatehouse.DoorECP, IP: inbound.IP(r), RequestID: inbound.ID(r)})
 }
 
 // unable is the status for a refusal that the provider may be told; nil for

@@ -18,6 +18,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // A sign-out goes from provider to provider, as the one browser that has all
@@ -201,14 +202,14 @@ func (v *visitor) logout(w http.ResponseWriter, r *http.Request, request *saml.L
 	var refused *saml.LogoutError
 	switch {
 	case errors.As(err, &refused):
-		v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml logout refused", slog.Any("err", err), slog.String("request_id", requestID(r)))
+		v.log.LogAttrs(r.Context(), slog.LevelInfo, "saml logout refused", slog.Any("err", err), slog.String("request_id", inbound.ID(r)))
 		return v.answer(w, r, &leaving{Request: &refused.Request, Status: refused.Status})
 	case err != nil:
 		return err
 	case response != nil:
 		return v.confirmed(w, r, response)
 	}
-	if err := v.room.take(clientIP(r), v.now()); err != nil {
+	if err := v.room.take(inbound.IP(r), v.now()); err != nil {
 		return fmt.Errorf("saml door: sign-out: %w", err)
 	}
 	path, err := v.depart(w, r, &leaving{Request: request})

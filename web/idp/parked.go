@@ -15,6 +15,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // continuePath is where a parked request goes on.
@@ -42,7 +43,7 @@ func (p *parked) expires() time.Time { return p.At.Add(parkedFor) }
 // park keeps req and sends the browser to where it goes on. Each request has
 // a handle and a cookie of its own, so that several tabs do not mix.
 func (v *visitor) park(w http.ResponseWriter, r *http.Request, req saml.Request) error {
-	if err := v.room.take(clientIP(r), v.now()); err != nil {
+	if err := v.room.take(inbound.IP(r), v.now()); err != nil {
 		return fmt.Errorf("saml door: park request: %w", err)
 	}
 	handle := rand.Text()

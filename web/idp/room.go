@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
@@ -28,21 +27,10 @@ func (m *room) take(ip string, now time.Time) error {
 	if !now.Before(m.until) {
 		m.until, m.taken = now.Add(parkedFor), map[string]int{}
 	}
-	client := clientOf(ip)
+	client := gatehouse.Network(ip)
 	if m.taken[client] >= mostParked {
 		return &gatehouse.Throttled{Until: m.until, Why: "address"}
 	}
 	m.taken[client]++
 	return nil
-}
-
-// clientOf is what counts as one address: an IPv6 client commands at least
-// the /64 it lives in.
-func clientOf(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Is4() {
-		return ip
-	}
-	prefix, _ := addr.Prefix(64)
-	return prefix.String()
 }

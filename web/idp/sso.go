@@ -15,6 +15,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // maxBody is how large a posted form may be.
@@ -138,8 +139,8 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 		NameIDFormat: req.NameIDFormat,
 		Subject:      req.Subject,
 		Contexts:     req.Contexts,
-		IP:           clientIP(r),
-		RequestID:    requestID(r),
+		IP:           inbound.IP(r),
+		RequestID:    inbound.ID(r),
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")

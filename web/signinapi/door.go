@@ -15,7 +15,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/internal/delegate"
+	"gatehouse/web/inbound"
 )
 
 // Broker grants; access.Broker has it.
@@ -93,7 +93,7 @@ type keys struct {
 func (d *Door) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("x-amzn-RequestId", requestID(r))
+		w.Header().Set("x-amzn-RequestId", inbound.ID(r))
 		out, err := d.token(r)
 		if err != nil {
 			d.refuse(w, r, err)
@@ -127,7 +127,7 @@ func (d *Door) token(r *http.Request) (output, error) {
 		return output{}, err
 	}
 	g, err := d.broker.Grant(r.Context(), role.Session, gatehouse.Ask{Account: role.Account, Role: role.Name, Form: gatehouse.FormJSON, Duration: lasts,
-		IP: clientIP(r), RequestID: requestID(r)})
+		IP: inbound.IP(r), RequestID: inbound.ID(r)})
 	if err != nil {
 		return output{}, err
 	}
@@ -137,9 +137,9 @@ func (d *Door) token(r *http.Request) (output, error) {
 func (d *Door) role(r *http.Request, in input, key string) (delegate.Role, error) {
 	switch in.GrantType {
 	case "authorization_code":
-		return d.keeper.RedeemRole(r.Context(), in.ClientID, in.Code, in.RedirectURI, in.CodeVerifier, key, clientIP(r), requestID(r))
+		return d.keeper.RedeemRole(r.Context(), in.ClientID, in.Code, in.RedirectURI, in.CodeVerifier, key, inbound.IP(r), inbound.ID(r))
 	case "refresh_token":
-		return d.keeper.RefreshRole(r.Context(), in.ClientID, in.RefreshToken, key, clientIP(r), requestID(r))
+		return d.keeper.RefreshRole(r.Context(), in.ClientID, in.RefreshToken, key, inbound.IP(r), inbound.ID(r))
 	}
 	return delegate.Role{}, &delegate.Refusal{Code: "invalid_request", Why: "grantType: want authorization_code or refresh_token"}
 }
@@ -212,7 +212,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelWarn
 	}
 	d.log.LogAttrs(r.Context(), level, "request failed", slog.String("route", "/v1/token"), slog.Int("status", f.status),
-		slog.String("client_ip", clientIP(r)), slog.String("request_id", requestID(r)), slog.Any("err", err))
+		slog.String("client_ip", inbound.IP(r)), slog.String("request_id", inbound.ID(r)), slog.Any("err", err))
 	w.Header().Set("x-amzn-ErrorType", f.kind)
 	if t := (*gatehouse.Throttled)(nil); errors.As(err, &t) {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(t.Until.Sub(d.now()).Seconds())))))
@@ -229,16 +229,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-}
-
-// requestID is the reference that the server gave this request.
-func requestID(r *http.Request) string { return r.Header.Get("X-Request-Id") }
-
-// clientIP is where r came from; the server has settled what proxies say.
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -18,7 +18,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/internal/delegate"
+	"gatehouse/web/inbound"
 )
 
 // Broker is what tokens are good for; access.Broker has it.
@@ -96,7 +96,7 @@ func nowhere(*http.Request) (any, error) { return nil, errNowhere }
 func (d *Door) serve(of service, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("x-amzn-RequestId", requestID(r))
+		w.Header().Set("x-amzn-RequestId", inbound.ID(r))
 		answer, err := h(r)
 		switch {
 		case err != nil && errors.Is(err, context.Canceled) && r.Context().Err() != nil:
@@ -123,7 +123,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, f failure, err err
 		level = slog.LevelDebug
 	}
 	d.log.LogAttrs(r.Context(), level, "request failed", slog.String("route", r.URL.Path), slog.Int("status", f.status),
-		slog.String("client_ip", clientIP(r)), slog.String("request_id", requestID(r)), slog.Any("err", err))
+		slog.String("client_ip", inbound.IP(r)), slog.String("request_id", inbound.ID(r)), slog.Any("err", err))
 	w.Header().Set("x-amzn-ErrorType", f.kind+"Exception")
 	if t := (*gatehouse.Throttled)(nil); errors.As(err, &t) {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(t.Until.Sub(d.now()).Seconds())))))
@@ -157,16 +157,4 @@ func readJSON(r *http.Request, into any) error {
 		return errors.Join(&delegate.Refusal{Code: "invalid_request", Why: "the body is not the JSON that this operation takes"}, err)
 	}
 	return nil
-}
-
-// requestID is the reference that the server gave this request.
-func requestID(r *http.Request) string { return r.Header.Get("X-Request-Id") }
-
-// clientIP is where r came from; the server has settled what proxies say.
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/delegate"
+	"gatehouse/web/inbound"
 )
 
 // The grant types of CreateToken (IAM Identity Center OIDC API Reference).
@@ -76,7 +77,7 @@ func (d *Door) device(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	given, err := d.keeper.BeginDevice(r.Context(), client, clientIP(r))
+	given, err := d.keeper.BeginDevice(r.Context(), client, inbound.IP(r))
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +131,9 @@ func (d *Door) tokens(r *http.Request, client delegate.Client, in tokenInput) (d
 	case grantDevice:
 		return d.keeper.RedeemDevice(r.Context(), client, in.DeviceCode)
 	case grantCode:
-		return d.keeper.RedeemCode(r.Context(), client, in.Code, in.RedirectURI, in.CodeVerifier, clientIP(r), requestID(r))
+		return d.keeper.RedeemCode(r.Context(), client, in.Code, in.RedirectURI, in.CodeVerifier, inbound.IP(r), inbound.ID(r))
 	case grantRefresh:
-		return d.keeper.Refresh(r.Context(), client, in.RefreshToken, clientIP(r), requestID(r))
+		return d.keeper.Refresh(r.Context(), client, in.RefreshToken, inbound.IP(r), inbound.ID(r))
 	case "":
 		return delegate.Tokens{}, &delegate.Refusal{Code: "invalid_request", Why: "grantType is missing"}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/delegate"
+	"gatehouse/web/inbound"
 )
 
 // bearer is the header that has the access token. nginx drops it unless it is
@@ -43,7 +44,7 @@ func (d *Door) welcome(r *http.Request) (delegate.Holder, error) {
 	if err != nil {
 		return h, err
 	}
-	return d.keeper.Welcome(r.Context(), h, clientIP(r))
+	return d.keeper.Welcome(r.Context(), h, inbound.IP(r))
 }
 
 type accountInfo struct {
@@ -207,7 +208,7 @@ func (d *Door) credentials(r *http.Request) (any, error) {
 		return nil, &gatehouse.Invalid{Field: "role_name", Why: "Want the twelve digits of an account and the name of a role."}
 	}
 	g, err := d.broker.Grant(r.Context(), h.Session, gatehouse.Ask{Account: account, Role: role, Form: gatehouse.FormJSON, Duration: lasts,
-		Shared: true, IP: clientIP(r), RequestID: requestID(r)})
+		Shared: true, IP: inbound.IP(r), RequestID: inbound.ID(r)})
 	if err != nil {
 		return nil, err
 	}
