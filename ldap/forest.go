@@ -209,7 +209,9 @@ func domainOf(dn string) (domain string, ok bool) {
 		labels = append([]string{label}, labels...)
 	}
 	domain = strings.Join(labels, ".")
-	return domain, len(domain) <= 253 && domainName.MatchString(domain)
+	// The library reads more than RFC 4514 has: "=DC=corp" is one of its
+	// spellings of DC=corp. So the answer must hold the other way round too.
+	return domain, len(domain) <= 253 && domainName.MatchString(domain) && under(dn, domainDN(domain))
 }
 
 // domainDN is the reverse, for what domainName matches.
