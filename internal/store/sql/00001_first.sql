@@ -75,14 +75,12 @@ create table events (
 	ip            text,
 	primary key (chain, seq)
 );
+-- Who asks for events knows the person, the key, or about when. All else is
+-- looked for among the events of a time: each index is one more page in every
+-- hand-out's commit.
 create index events_time on events (time_at);
 create index events_person on events (person, time_at) where person is not null;
-create index events_username on events (username, time_at) where username is not null;
-create index events_account on events (account, time_at) where account is not null;
-create index events_role on events (role, time_at) where role is not null;
 create index events_access_key_id on events (access_key_id) where access_key_id is not null;
-create index events_session_name on events (session_name, time_at) where session_name is not null;
-create index events_ip on events (ip, time_at) where ip is not null;
 
 -- What a person prefers, and what they prove themselves with.
 create table people (
