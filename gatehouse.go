@@ -254,7 +254,7 @@ type Event struct {
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
 	Client    string    `json:"client,omitempty"`     // the program that acts for the person, as it calls itself
 	Shared    bool      `json:"shared,omitempty"`     // credentials that were handed out before, to the same session
-	Count     int       `json:"count,omitempty"`      // how many refusals alike it stands for; none: itself
+	Count     int       `json:"count,omitempty"`      // how many refusals, or deliveries of the same keys, it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
 	Role           string        `json:"role,omitempty"`     // ARN

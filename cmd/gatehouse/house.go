@@ -50,7 +50,7 @@ type rooms struct {
 	aws         *aws.Client
 	idp         *saml.IdP
 	server      *web.Server
-	stop        context.CancelFunc // ends what reads the directories' rules
+	stop        func() // ends what reads the directories' rules, and what counts hand-outs
 }
 
 // openHouse opens the store and the record, makes sure of a signing key, and
@@ -148,7 +148,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		return nil, err
 	}
 	limits, stop := context.WithCancel(context.Background())
-	r.stop = stop
+	r.stop = func() { stop(); broker.Close() }
 	broker.KeepLimits(limits)
 	return r, nil
 }

@@ -99,6 +99,9 @@ type AWS interface {
 type Audit interface {
 	// Record returns only once the event is stored.
 	Record(ctx context.Context, e gatehouse.Event) error
+
+	// Failing reports whether the last event could not be stored.
+	Failing() bool
 }
 
 // Counters count attempts, for all replicas.
@@ -159,7 +162,7 @@ func (Ticket) method() string { return "kerberos" }
 // Grant is what a person is handed. Exactly one of Credentials, ConsoleURL
 // and Post is meant for them, as Ask.Form says.
 type Grant struct {
-	ID          string                // of its audit event
+	ID          string                // of its audit event, or of the one that it is counted with
 	Entitlement gatehouse.Entitlement // what it rests on
 	Ask         gatehouse.Ask         // as settled: duration, region and destination filled in
 	Credentials gatehouse.Credentials // for every form but post

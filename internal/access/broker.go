@@ -19,6 +19,7 @@ type Broker struct {
 	d        Deps
 	throttle throttle
 	shared   handOuts
+	counted  counted
 }
 
 // Deps is what a Broker works with.
@@ -274,59 +275,69 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		event.Role = gatehouse.Role{Account: ask.Account, Name: ask.Role}.ARN()
 	}
 
-	grant, err := b.grant(ctx, s, ask, &event)
+	grant, from, err := b.grant(ctx, s, ask, &event)
 	if err != nil {
 		event.Kind = gatehouse.EventRefused
 		return Grant{}, b.refuse(ctx, event, err)
 	}
-	event.ID = rand.Text()
-	if err := b.record(ctx, event); err != nil {
+	if grant.ID, err = b.granted(ctx, from, event); err != nil {
 		return Grant{}, err
 	}
-	grant.ID = event.ID
 	return grant, nil
 }
 
-func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask, event *gatehouse.Event) (Grant, error) {
-	s, err := b.Refresh(ctx, s)
+// granted puts a hand-out on the record and returns its event's ID.
+func (b *Broker) granted(ctx context.Context, from *handOut, event gatehouse.Event) (string, error) {
+	if from != nil {
+		return b.delivered(ctx, from, event)
+	}
+	event.ID = rand.Text()
+	return event.ID, b.record(ctx, event)
+}
+
+// grant is Grant but for the record. from is what may be given again; nil where
+// nothing may.
+func (b *Broker) grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask, event *gatehouse.Event) (grant Grant, from *handOut, err error) {
+	s, err = b.Refresh(ctx, s)
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
 	if ask.Provider != "" {
-		return b.grantProvider(ctx, s, ask, event)
+		grant, err = b.grantProvider(ctx, s, ask, event)
+		return grant, nil, err
 	}
 	e, err := b.d.Policy.Entitlement(s.User, ask.Account, ask.Role)
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
 	event.Role = e.Role.ARN()
 	for _, v := range e.Via {
 		event.Rules, event.Groups = append(event.Rules, v.Rule), append(event.Groups, v.Group.DN)
 	}
 	if e.Blocked != "" {
-		return Grant{}, &gatehouse.Invalid{Field: "role", Why: e.Blocked}
+		return Grant{}, nil, &gatehouse.Invalid{Field: "role", Why: e.Blocked}
 	}
 	limits, err := b.limits(ask, e)
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
 	wanted := ask.Duration
 	if ask, err = b.settle(ctx, ask, e); err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
-	grant := Grant{Entitlement: e, Ask: ask, Scope: b.d.Scopes.title(ask.Scope)}
+	grant = Grant{Entitlement: e, Ask: ask, Scope: b.d.Scopes.title(ask.Scope)}
 	if ask.Shared && ask.Form == gatehouse.FormJSON {
-		grant, err = b.share(ctx, s, grant, limits, event)
+		grant, from, err = b.share(ctx, s, grant, limits, event)
 	} else {
 		err = b.handOut(ctx, s, &grant, limits, event)
 	}
 	if err != nil {
-		return Grant{}, err
+		return Grant{}, nil, err
 	}
 	if wanted > grant.Ask.Duration {
 		grant.LoweredFrom = wanted
 	}
-	return grant, nil
+	return grant, from, nil
 }
 
 // limits is what the asked scope comes to.

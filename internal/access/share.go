@@ -16,8 +16,8 @@ import (
 // SDKs ask anew in every process that they run in, and a script may start
 // hundreds. What one session was handed for one role, on the same terms, is
 // handed to it again while it is good for leastShared: that costs AWS
-// nothing. Whoever asks is still judged as if it were the first time, and
-// each use is on the record by itself.
+// nothing. Whoever asks is still judged as if it were the first time; what the
+// record has of it is in uses.go.
 //
 // Nothing of it is ever written down: it ends with the process.
 
@@ -40,6 +40,7 @@ type handOut struct {
 	grant Grant
 	said  gatehouse.Event // what is on the record of it
 	err   error
+	uses  uses
 }
 
 // sharedKey tells hand-outs apart: by session, and by everything that AWS is told.
@@ -52,7 +53,7 @@ func sharedKey(s gatehouse.Session, g Grant, limits gatehouse.SessionPolicy) str
 
 // share hands out what the session was handed before, or what it is just
 // being handed; if there is no such thing, it asks AWS.
-func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, limits gatehouse.SessionPolicy, event *gatehouse.Event) (Grant, error) {
+func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, limits gatehouse.SessionPolicy, event *gatehouse.Event) (Grant, *handOut, error) {
 	h, first := b.shared.join(sharedKey(s, grant, limits), b.d.Now())
 	if first {
 		said := *event
@@ -70,12 +71,12 @@ func (b *Broker) share(ctx context.Context, s gatehouse.Session, grant Grant, li
 	select {
 	case <-h.ready:
 	case <-ctx.Done():
-		return Grant{}, ctx.Err()
+		return Grant{}, nil, ctx.Err()
 	}
 	event.SessionName, event.SourceIdentity, event.AssertionID = h.said.SessionName, h.said.SourceIdentity, h.said.AssertionID
 	event.Duration, event.Expires = h.said.Duration, h.said.Expires
 	event.AccessKeyID, event.AWSRequestID, event.Shared = h.said.AccessKeyID, h.said.AWSRequestID, !first && h.err == nil
-	return h.grant, h.err
+	return h.grant, h, h.err
 }
 
 // survive keeps a panic from ending the process: no handler stands above.

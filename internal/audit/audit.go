@@ -378,6 +378,9 @@ func (l *Log) note(err error) {
 	}
 }
 
+// Failing reports whether the last events could not be stored.
+func (l *Log) Failing() bool { return l.failing.Load() != nil }
+
 // Reopen opens the file again under its name, after it was rotated. Lines
 // recorded before go to the old file, later ones to the new.
 func (l *Log) Reopen() error {

@@ -50,6 +50,8 @@ func (p *people) Lookup(ctx context.Context, id string) (gatehouse.User, error) 
 	return u, err
 }
 
+func (p *people) Failing() bool { return false }
+
 func (p *people) Record(_ context.Context, e gatehouse.Event) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
