@@ -88,10 +88,11 @@ func Path(name string) string {
 	return "/static/" + a.name
 }
 
-// takesGzip is deliberately simple: browsers say gzip plainly, and whoever
-// says anything else about it gets the file as it is.
-func takesGzip(accepted []string) bool {
-	for _, coding := range strings.Split(strings.Join(accepted, ","), ",") {
+// TakesGzip reports whether an answer may be gzipped. It is deliberately
+// simple: browsers say gzip plainly, and whoever says anything else about it
+// (RFC 9110 §12.5.3) gets the answer as it is.
+func TakesGzip(r *http.Request) bool {
+	for _, coding := range strings.Split(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		if strings.TrimSpace(coding) == "gzip" {
 			return true
 		}
@@ -112,7 +113,7 @@ func Handler(missing http.Handler) http.Handler {
 		h.Set("Content-Type", a.kind)
 		h.Add("Vary", "Accept-Encoding")
 		body := a.body
-		if takesGzip(r.Header.Values("Accept-Encoding")) {
+		if TakesGzip(r) {
 			h.Set("Content-Encoding", "gzip")
 			body = a.gzip()
 		}

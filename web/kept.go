@@ -8,8 +8,9 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"net/http"
-	"strings"
 	"sync"
+
+	"gatehouse/static"
 )
 
 // portion is a part of a page that many requests share, and the same compressed,
@@ -202,7 +203,7 @@ func writePieces(w http.ResponseWriter, r *http.Request, pieces []piece) {
 		}
 	}()
 	w.Header().Add("Vary", "Accept-Encoding")
-	if takesGzip(r) {
+	if static.TakesGzip(r) {
 		gzipped(b, pieces)
 		w.Header().Set("Content-Encoding", "gzip")
 		write(w, http.StatusOK, htmlType, b.Bytes())
@@ -218,14 +219,3 @@ func writePieces(w http.ResponseWriter, r *http.Request, pieces []piece) {
 }
 
 const htmlType = "text/html; charset=utf-8"
-
-// takesGzip is deliberately simple: browsers say gzip plainly, and whoever
-// says anything else about it (RFC 9110 §12.5.3) gets the page as it is.
-func takesGzip(r *http.Request) bool {
-	for _, coding := range strings.Split(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		if strings.TrimSpace(coding) == "gzip" {
-			return true
-		}
-	}
-	return false
-}

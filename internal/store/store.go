@@ -271,7 +271,18 @@ func (s *Store) statement(ctx context.Context, db *sql.DB, q string) (*sql.Stmt,
 func (s *Store) within(ctx context.Context, limit time.Duration, do func(ctx context.Context, tx *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tx, err := s.write.BeginTx(ctx, nil)
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return s.fault(err)
+	}
+	defer conn.Close() // gives it back
+	if s.place.dialect == onSQLite {
+		// The wait for the connection was ours to bound; what SQLite does with
+		// it busy_timeout bounds. A context that may end would cost each
+		// statement a goroutine that watches it, a fifth of such a commit.
+		ctx = context.WithoutCancel(ctx)
+	}
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fault(err)
 	}
