@@ -41,6 +41,7 @@ type Provider struct {
 	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
 	takesMail  bool                // its metadata lists names that are mail addresses
 	validUntil time.Time           // zero: for ever
+	source     string              // the file that its metadata was read from
 }
 
 // endpoint is an assertion consumer service.
@@ -232,7 +233,7 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp.Name, sp.Sign = f.Name, cmp.Or(f.Sign, SignBoth)
+	sp.Name, sp.Sign, sp.source = f.Name, cmp.Or(f.Sign, SignBoth), f.MetadataFile
 	return sp, nil
 }
 

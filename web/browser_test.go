@@ -16,6 +16,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/internal/outside"
+	"gatehouse/saml"
 )
 
 // browser is Chromium with one window on a portal of our own.
@@ -303,10 +304,14 @@ func TestHostileNamesFitIntoNarrowWindows(t *testing.T) {
 	}
 	b := openBrowser(t, all)
 	b.house.broker.user.DisplayName = names[0]
+	for _, name := range names {
+		b.house.broker.releases = append(b.house.broker.releases, access.Release{Provider: saml.Provider{Name: name, EntityID: name},
+			NameID: saml.NameID{Value: strings.Repeat("a", 65)}, Attributes: []saml.Attribute{{Name: name, Values: []string{name}}}})
+	}
 	b.do(chromedp.EmulateViewport(320, 640))
 	for i := range names {
 		id := fmt.Sprintf("%012d", i+1)
-		for _, page := range []string{"/", "/several", "/roles/" + id + "/Admin", "/why/" + id + "/Admin", "/why/" + id + "/Other", "/go/" + id + "/Other", "/me/history", "/me/sessions"} {
+		for _, page := range []string{"/", "/several", "/roles/" + id + "/Admin", "/why/" + id + "/Admin", "/why/" + id + "/Other", "/go/" + id + "/Other", "/me/history", "/me/applications", "/me/sessions"} {
 			b.do(chromedp.Navigate(b.origin + page))
 			if wide := b.eval(`document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth`); wide[0] != '-' && wide != "0" {
 				t.Errorf("%s is wider than its window by %s", page, wide)

@@ -222,6 +222,7 @@ type fakeBroker struct {
 	refuse                                      map[string]error // by role
 	explanation                                 access.Explanation
 	post                                        *access.Post
+	releases                                    []access.Release
 	consoleURL                                  gatehouse.Secret // empty: one of AWS
 
 	attempts []access.Attempt
@@ -276,6 +277,8 @@ func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.
 func (f *fakeBroker) Entitlements(gatehouse.Session) []gatehouse.Entitlement { return f.entitlements }
 
 func (f *fakeBroker) Applications(gatehouse.Session) []gatehouse.Application { return f.applications }
+
+func (f *fakeBroker) Releases(gatehouse.Session) []access.Release { return f.releases }
 
 func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.Ask) (access.Grant, error) {
 	f.mu.Lock()

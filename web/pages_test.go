@@ -242,6 +242,8 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
 		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
+
+		"applications.html": applicationsPage{frame: f, Stale: &at, Applications: []told{{application{"n", "/p"}, "e", "v", "k", []toldAttribute{{"a", []string{"x", "y"}}}, ""}, {Why: "w"}}},
 	}
 	for name := range h.server.pages {
 		data, ok := full[name]

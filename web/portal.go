@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,6 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Counts = held.counts
 	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	p.Alive, p.Next = alive(likes, s.now())
-	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -231,13 +229,12 @@ func alive(t taste, now time.Time) (string, *moment) {
 	return "Keys of " + count(n, "role") + " are still good", &at
 }
 
-// applicationsOf are those that match the search box. Opening one begins a
-// sign-in there, as a link on any other page would.
+// applicationsOf are those that match the search box.
 func applicationsOf(all []gatehouse.Application, query string) []application {
 	var list []application
 	for _, a := range all {
 		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
-			list = append(list, application{a.Name, "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
+			list = append(list, applicationOf(a.Name, a.EntityID))
 		}
 	}
 	return list

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"POST", "/several", s.signedIn(s.takeSeveral)},
 		{"POST", "/pickup", s.pickup},
 		{"GET", "/me/history", s.signedIn(s.history)},
+		{"GET", "/me/applications", s.signedIn(s.applicationsTold)},
 		{"GET", "/me/sessions", s.signedIn(s.signInsPage)},
 		{"POST", "/me/sessions", s.signedIn(s.endSignIn)},
 		{"GET", "/logo", s.showLogo},

@@ -45,6 +45,9 @@ type Broker interface {
 	// Applications lists the service providers that the person may open now.
 	Applications(s gatehouse.Session) []gatehouse.Application
 
+	// Releases says what each of them would be told of the person.
+	Releases(s gatehouse.Session) []access.Release
+
 	// Grant hands out one role.
 	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
 
