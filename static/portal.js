@@ -1,10 +1,12 @@
 // The portal: a search box that filters as one types, keys that lead from role
 // to role, and stars. Without it the list is the same, and the server searches.
+// Its words are the page's (data-say-…).
 
 const form = document.querySelector("[data-roles]");
 const box = document.querySelector(".search input");
 const found = document.querySelector("[data-found]");
 const nothing = document.querySelector("[data-nothing]");
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const keysOff = "gatehouse.keys.off";
 
 greet(document.querySelector("[data-greet]"));
@@ -21,8 +23,8 @@ function greet(heading) {
   const first = heading?.firstChild;
   if (!first) return;
   const h = new Date().getHours();
-  const part = h < 5 ? "evening" : h < 12 ? "morning" : h < 18 ? "afternoon" : "evening";
-  first.textContent = `Good ${part}, `;
+  const { sayMorning, sayAfternoon, sayEvening } = heading.dataset;
+  first.textContent = (h < 5 || h >= 18 ? sayEvening : h < 12 ? sayMorning : sayAfternoon) + " ";
 }
 
 // name tells those who only hear the page which account a button is about.
@@ -30,9 +32,9 @@ function greet(heading) {
 function name(part) {
   for (const row of part.querySelectorAll(".row")) {
     const account = row.querySelector("h3").textContent;
-    row.querySelector(".star").setAttribute("aria-label", `Star ${account}`);
+    row.querySelector(".star").setAttribute("aria-label", fill(form.dataset.sayStar, { account }));
     for (const control of row.querySelectorAll(".pair > button, .pair > a")) {
-      control.setAttribute("aria-label", `${control.textContent.trim()}${control.tagName === "A" ? " in " : ", open the console of "}${account}`);
+      control.setAttribute("aria-label", fill(control.tagName === "A" ? form.dataset.sayKeys : form.dataset.sayConsole, { role: control.textContent.trim(), account }));
     }
   }
 }
@@ -109,7 +111,7 @@ function filterAsTyped() {
     }
     nothing.hidden = roles > 0;
     nothing.querySelector("[data-query]").textContent = query.trim();
-    found.textContent = words.length && roles ? `${count(accounts, "account")}, ${count(roles, "role")} match.` : "";
+    found.textContent = words.length && roles ? fill(form.dataset.sayMatch, { accounts: count(accounts, form.dataset.sayAccounts), roles: count(roles, form.dataset.sayRoles) }) : "";
   }
 }
 
@@ -201,7 +203,7 @@ function act(key, pair) {
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-    say("Copied a link to the role.");
+    say(form.dataset.sayCopied);
   } catch {
     say(text);
   }
@@ -235,7 +237,7 @@ function stars() {
       else if (told.login) location.assign(told.login);
       else say(`${told.title} ${told.text}`);
     } catch {
-      say("No answer. Check your connection and try again.");
+      say(form.dataset.sayOffline);
     }
     star.removeAttribute("aria-disabled");
   });
@@ -266,8 +268,10 @@ function whole(row) {
   return row;
 }
 
-function count(n, thing) {
-  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+// count chooses between the words for one and for any other number.
+function count(n, words) {
+  const [one, others] = words.split("|");
+  return fill(n === 1 ? one : others, { n });
 }
 
 function stored(key) {

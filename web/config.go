@@ -143,7 +143,7 @@ func (c *Config) SetDefaults() {
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
 	c.Portal.Profile = cmp.Or(c.Portal.Profile, "{account}-{role}")
 	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
-	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
+	c.Portal.Support = cmp.Or(c.Portal.Support, whomToAsk)
 }
 
 // Validate reports everything that is wrong, by key.

@@ -105,7 +105,7 @@ func (s *Server) refusePassword(w http.ResponseWriter, r *http.Request, who *gat
 	p := s.problem(r, err)
 	p.announce(w)
 	if p.Status >= http.StatusInternalServerError {
-		p.Href, p.Button = passwordPath(""), "Try again"
+		p.Href, p.Button = passwordPath(""), tryAgain
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p

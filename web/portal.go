@@ -95,7 +95,6 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
-	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	p.Alive, p.Next = alive(likes, s.now())
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
@@ -186,7 +185,7 @@ func (s *Server) held(who gatehouse.Session) held {
 	h := heldUntil{readAt: who.User.ReadAt, until: s.now().Add(heldFor)}
 	h.all = s.deps.Broker.Entitlements(who)
 	h.rows = rowsOf(h.all)
-	h.counts = count(len(h.rows), "account") + ", " + count(len(h.all), "role") + "."
+	h.counts = heldInAll(len(h.rows), len(h.all))
 	for _, e := range h.all {
 		if !e.Until.IsZero() && e.Until.Before(h.until) {
 			h.until = e.Until
@@ -226,7 +225,7 @@ func alive(t taste, now time.Time) (string, *moment) {
 		return "", nil
 	}
 	at := momentOf(time.Unix(first, 0))
-	return "Keys of " + count(n, "role") + " are still good", &at
+	return stillGood(n), &at
 }
 
 // applicationsOf are those that match the search box.
@@ -240,18 +239,6 @@ func applicationsOf(all []gatehouse.Application, query string) []application {
 	return list
 }
 
-// expiresSoon says how soon, in days, or nothing when it is not within the time.
-func expiresSoon(at, now time.Time, within time.Duration) string {
-	left := at.Sub(now)
-	switch {
-	case at.IsZero() || left > within:
-		return ""
-	case left < 24*time.Hour:
-		return "today"
-	}
-	return "in " + count(int(left.Hours()/24), "day")
-}
-
 // firstName is what a greeting calls somebody.
 func firstName(u gatehouse.User) string {
 	if given := u.Attributes["givenname"]; len(given) > 0 && given[0] != "" {
@@ -262,16 +249,6 @@ func firstName(u gatehouse.User) string {
 		return first
 	}
 	return name
-}
-
-func groupsHint(n int) string {
-	switch n {
-	case 0:
-		return "The directory lists you in no group."
-	case 1:
-		return "The directory lists you in 1 group, and it gives no role."
-	}
-	return "The directory lists you in " + count(n, "group") + ", and none of them gives a role."
 }
 
 // rowsOf gathers entitlements by account: accounts by name, and in each the
@@ -391,7 +368,7 @@ func sectionsOf(rows []account) []section {
 	})
 	sections := make([]section, 0, len(names))
 	for _, name := range names {
-		sections = append(sections, section{Title: cmp.Or(capital(name), "Other accounts"), Accounts: by[name]})
+		sections = append(sections, section{Title: cmp.Or(capital(name), othersTitle), Accounts: by[name]})
 	}
 	return sections
 }

@@ -108,7 +108,7 @@ func (s *Server) showDevice(w http.ResponseWriter, v *visit, status int, code, r
 func (s *Server) consent(r *http.Request, v *visit, client string) consentPage {
 	all := s.deps.Broker.Entitlements(v.Session)
 	p := consentPage{frame: s.frame(&v.Session, ""), Client: client, Own: factsFrom(r.Context()).ip, Lasts: inWords(s.cfg.Session.CLI),
-		Roles: count(len(all), "role") + " in " + count(len(rowsOf(all)), "account")}
+		Roles: rolesAmong(len(all), len(rowsOf(all)))}
 	p.Narrow = true
 	return p
 }
@@ -124,7 +124,7 @@ func readAnswer(r *http.Request) (agreed bool, err error) {
 	case "decline":
 		return false, nil
 	}
-	return false, &gatehouse.Invalid{Field: "answer", Why: "Choose one of the two buttons."}
+	return false, &gatehouse.Invalid{Field: "answer", Why: whyAnswer}
 }
 
 // answerDevice takes the person's word on what waits under a code.
@@ -186,7 +186,7 @@ func (s *Server) answerAuthorize(w http.ResponseWriter, r *http.Request, v *visi
 	if err != nil {
 		return err
 	}
-	return s.leave(w, r, target, "your program", "")
+	return s.leave(w, r, target, toProgram, "")
 }
 
 // programView is one of the person's command-line sign-ins.

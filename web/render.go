@@ -73,33 +73,6 @@ func momentOf(t time.Time) moment {
 	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC"}
 }
 
-// inWords is a duration as people say it: 1 hour, 90 minutes, 1 hour 5 minutes.
-func inWords(d time.Duration) string {
-	d = d.Round(time.Second)
-	h, m, sec := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
-	var parts []string
-	for _, p := range []struct {
-		n    int
-		unit string
-	}{{h, "hour"}, {m, "minute"}, {sec, "second"}} {
-		if p.n > 0 {
-			parts = append(parts, count(p.n, p.unit))
-		}
-	}
-	if len(parts) == 0 {
-		return "a moment"
-	}
-	return strings.Join(parts, " ")
-}
-
-// count is n things: 1 role, 31 roles.
-func count(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return strconv.Itoa(n) + " " + thing
-}
-
 // page is a handler that leaves its failure to serve.
 type page func(w http.ResponseWriter, r *http.Request) error
 

@@ -89,7 +89,7 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 			p.Narrow = true
 			return s.render(w, http.StatusOK, "answered.html", p)
 		}
-		return s.leave(w, r, back, "your program", "")
+		return s.leave(w, r, back, toProgram, "")
 	}
 	account, role, _ := strings.Cut(r.PostForm.Get("role"), "/")
 	if _, ok := find(s.deps.Broker.Entitlements(v.Session), account, role); !ok {
@@ -100,7 +100,7 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 		return err
 	}
 	if carry == "" {
-		return s.leave(w, r, back, "your program", "")
+		return s.leave(w, r, back, toProgram, "")
 	}
 	p := carryPage{frame: s.frame(&v.Session, ""), Answer: carry}
 	p.Narrow = true

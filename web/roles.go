@@ -43,16 +43,6 @@ type textForm struct {
 	Label, Heading string
 }
 
-var textForms = []textForm{
-	{gatehouse.FormBash, "macOS and Linux", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormFish, "fish", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormPowerShell, "PowerShell", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormCmd, "Windows cmd", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormINI, "Credentials file", "Option 2: Add a profile to your AWS credentials file"},
-	{gatehouse.FormEnv, ".env", "Option 3: Use individual values in your AWS service client"},
-	{gatehouse.FormJSON, "JSON", "The output of a credential_process"},
-}
-
 // lineForms are the forms that one line fetches into a terminal.
 var lineForms = slices.DeleteFunc(slices.Clone(textForms), func(f textForm) bool { return !slices.Contains(export.PickupForms, f.Form) })
 
@@ -187,13 +177,7 @@ func durations(most time.Duration, wish string, byRole bool) ([]choice, string) 
 	for _, d := range offered {
 		choices = append(choices, choice{int(d.Seconds()), inWords(d), d == selected})
 	}
-	if byRole {
-		return choices, "AWS allows this role " + inWords(most) + ", as it said the last time."
-	}
-	if most == longest {
-		return choices, "AWS allows at most 12 hours."
-	}
-	return choices, "Your access to this role is limited to " + inWords(most) + "."
+	return choices, capText(most, byRole)
 }
 
 // serviceName is a console's page by its short name: s3, cloudwatch.

@@ -99,7 +99,7 @@ func (s *Server) favourite(w http.ResponseWriter, r *http.Request, v *visit) err
 	star, unstar := r.PostForm.Get("star"), r.PostForm.Get("unstar")
 	id := cmp.Or(star, unstar)
 	if !gatehouse.AccountID.MatchString(id) {
-		return &gatehouse.Invalid{Field: "star", Why: "Choose an account on the list."}
+		return &gatehouse.Invalid{Field: "star", Why: whyStar}
 	}
 	if s.deps.People == nil {
 		return gatehouse.ErrNotFound
@@ -194,16 +194,15 @@ func usesBy(uses map[string]use, order func(a, b use) int) []string {
 
 // How much goes onto the shelves, and how many roles need them at all.
 const (
-	shelfSize   = 5
-	often       = 3
-	fewEnough   = 8 // a list of no more roles is its own shelf
-	recentTitle = "Recent"
+	shelfSize = 5
+	often     = 3
+	fewEnough = 8 // a list of no more roles is its own shelf
 )
 
 // shelves are what a person most likely wants, above the whole list: what
 // they starred, what they took last, and what they take most.
 func shelves(rows []account, t taste) []section {
-	list := []section{{Title: "Favourites", Shelf: "favourites", Accounts: starred(rows)}}
+	list := []section{{Title: favouritesTitle, Shelf: "favourites", Accounts: starred(rows)}}
 	roles := 0
 	for _, row := range rows {
 		roles += len(row.Roles)
@@ -219,7 +218,7 @@ func shelves(rows []account, t taste) []section {
 	}),
 		func(key string) bool { return t.uses[key].Count < often || slices.Contains(recent, key) })
 	list = append(list, section{Title: recentTitle, Shelf: "recent", Accounts: chosen(rows, recent)})
-	return append(list, section{Title: "Most used", Shelf: "most", Accounts: chosen(rows, most[:min(len(most), shelfSize)])})
+	return append(list, section{Title: mostUsedTitle, Shelf: "most", Accounts: chosen(rows, most[:min(len(most), shelfSize)])})
 }
 
 // since is how many half-lives lie between ref and the last use.
