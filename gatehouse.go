@@ -281,6 +281,7 @@ const (
 	EventSignInRefused   EventKind = "signin.refused"
 	EventSignOut         EventKind = "signout"
 	EventTokenReused     EventKind = "token.reused" // somebody has a copy of a program's token: its sign-in was ended
+	EventNewPlace        EventKind = "place.new"    // a program is approved or used at an address whose network its person has not used
 	EventGranted         EventKind = "granted"
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"

@@ -188,6 +188,7 @@ func (s *Server) visitsOf(ctx context.Context, person string) (list []keptVisit,
 // endings are what was just ended.
 var endings = map[string]string{
 	"one": "That sign-in is ended.", "others": "All other sign-ins in browsers are ended.",
+	"known": "Good: that place is yours.",
 	"ended": "Ended. What that program was handed before lasts until it expires, at most an hour.",
 }
 
@@ -221,6 +222,9 @@ func (s *Server) endSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 	}
 	if id := r.PostForm.Get("id"); id != "" {
 		return s.endProgram(w, r, v, id)
+	}
+	if id := r.PostForm.Get("known"); id != "" {
+		return s.knowProgram(w, r, v, id)
 	}
 	wanted, others := r.PostForm.Get("end"), r.PostForm.Get("others") == "1"
 	person := v.Session.User.Key()
