@@ -86,13 +86,18 @@ func notFoundIsFine(err error) error {
 
 func placeKey(s gatehouse.Session, network string) string { return s.User.Key() + "\x00" + network }
 
-// arrive puts new places on the record, and remembers all networks.
-func (k *Keeper) arrive(ctx context.Context, s gatehouse.Session, places []Place, requestID string, ips ...string) error {
+// arrive puts new places on the record.
+func (k *Keeper) arrive(ctx context.Context, s gatehouse.Session, places []Place, requestID string) error {
 	for _, p := range places {
 		if err := k.d.Broker.NewPlace(ctx, s, p.IP, requestID); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// remember notes that the session's person was at some addresses.
+func (k *Keeper) remember(ctx context.Context, s gatehouse.Session, ips ...string) error {
 	for _, network := range networks(ips...) {
 		if err := k.d.Records.Put(ctx, kindPlace, placeKey(s, network), s.User.Key(), nil, k.d.Now().Add(placeLasts)); err != nil {
 			return fmt.Errorf("place of a command-line sign-in: %w", err)
@@ -121,7 +126,7 @@ func (k *Keeper) delegate(ctx context.Context, who gatehouse.Session, d access.D
 	if err != nil {
 		return gatehouse.Session{}, nil, err
 	}
-	if err := k.arrive(ctx, session, places, d.RequestID, d.IP, d.ClientIP); err != nil {
+	if err := k.arrive(ctx, session, places, d.RequestID); err != nil {
 		return gatehouse.Session{}, nil, errors.Join(err, k.d.Broker.SignOut(context.WithoutCancel(ctx), session))
 	}
 	return session, places, nil
@@ -163,7 +168,10 @@ func (k *Keeper) at(ctx context.Context, in *signIn, ip, requestID string) (*sig
 	next := *in
 	places, err := k.strange(ctx, in.Session, ip)
 	if err == nil {
-		err = k.arrive(ctx, in.Session, places, requestID, ip)
+		err = k.arrive(ctx, in.Session, places, requestID)
+	}
+	if err == nil {
+		err = k.remember(ctx, in.Session, ip)
 	}
 	if err != nil {
 		return nil, err

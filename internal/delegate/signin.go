@@ -75,6 +75,13 @@ func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, 
 	if err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
 	}
+	seen := []string{s.IP}
+	for _, p := range places {
+		seen = append(seen, p.IP)
+	}
+	if err := k.remember(ctx, s, seen...); err != nil {
+		return "", Tokens{}, err
+	}
 	name := rand.Text()
 	if err := k.d.Records.Put(ctx, kindSignIn, name, s.User.Key(), body, in.Until); err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
