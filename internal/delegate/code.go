@@ -43,7 +43,7 @@ type code struct {
 	Challenge   string            `json:"challenge"`
 	Session     gatehouse.Session `json:"session"`
 	Bound       *Bound            `json:"bound,omitempty"` // without its key: that comes with the code
-	New         []Place           `json:"new,omitempty"`
+	Word        word              `json:"word,omitzero"`
 }
 
 // ReadAuthorization reads the query of an authorization request. What is
@@ -85,11 +85,11 @@ func (k *Keeper) Agree(ctx context.Context, who gatehouse.Session, a Authorizati
 
 // agree makes a code.
 func (k *Keeper) agree(ctx context.Context, who gatehouse.Session, a Authorization, bound *Bound, ip, requestID string) (string, error) {
-	session, places, err := k.delegate(ctx, who, access.Delegation{Client: a.Client.Name, ClientIP: ip, IP: ip, RequestID: requestID})
+	session, word, err := k.delegate(ctx, who, access.Delegation{Client: a.Client.Name, ClientIP: ip, IP: ip, RequestID: requestID})
 	if err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session, Bound: bound, New: places})
+	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session, Bound: bound, Word: word})
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +171,7 @@ func (k *Keeper) take(ctx context.Context, client string, secret gatehouse.Secre
 
 // redeemed opens the sign-in of a code that was taken.
 func (k *Keeper) redeemed(ctx context.Context, given *code, secret gatehouse.Secret, ip, requestID string) (Tokens, error) {
-	name, tokens, err := k.begin(ctx, given.Session, given.Client, given.Bound, given.New)
+	name, tokens, err := k.begin(ctx, given.Session, given.Client, given.Bound, given.Word)
 	if err != nil {
 		return Tokens{}, err
 	}

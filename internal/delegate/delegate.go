@@ -86,6 +86,7 @@ const (
 	kindCode   = "cli-code"   // an authorization code
 	kindSpent  = "cli-spent"  // an authorization code that was exchanged, and for what
 	kindSignIn = "cli"
+	kindEra    = "cli-era"   // changes when all that a person lets programs do is ended
 	kindPlace  = "cli-place" // a network that a person has been in
 )
 

@@ -115,21 +115,25 @@ func networks(ips ...string) (list []string) {
 	return list
 }
 
-// delegate opens the session of a program, and says where in its wish the
-// person has not been.
-func (k *Keeper) delegate(ctx context.Context, who gatehouse.Session, d access.Delegation) (gatehouse.Session, []Place, error) {
-	places, err := k.strange(ctx, who, d.IP, d.ClientIP)
+// delegate opens the session of a program.
+func (k *Keeper) delegate(ctx context.Context, who gatehouse.Session, d access.Delegation) (gatehouse.Session, word, error) {
+	var w word
+	era, err := k.era(ctx, who)
+	if err == nil {
+		w.Era = era
+		w.New, err = k.strange(ctx, who, d.IP, d.ClientIP)
+	}
 	if err != nil {
-		return gatehouse.Session{}, nil, fmt.Errorf("command-line sign-in: %w", err)
+		return gatehouse.Session{}, word{}, fmt.Errorf("command-line sign-in: %w", err)
 	}
 	session, err := k.d.Broker.Delegate(ctx, who, d)
 	if err != nil {
-		return gatehouse.Session{}, nil, err
+		return gatehouse.Session{}, word{}, err
 	}
-	if err := k.arrive(ctx, session, places, d.RequestID); err != nil {
-		return gatehouse.Session{}, nil, errors.Join(err, k.d.Broker.SignOut(context.WithoutCancel(ctx), session))
+	if err := k.arrive(ctx, session, w.New, d.RequestID); err != nil {
+		return gatehouse.Session{}, word{}, errors.Join(err, k.d.Broker.SignOut(context.WithoutCancel(ctx), session))
 	}
-	return session, places, nil
+	return session, w, nil
 }
 
 // moved notes that a sign-in is used at an address. What it returns is the

@@ -65,18 +65,24 @@ type Holder struct {
 	body []byte // as it was read
 }
 
+// word is what a person's word on a program carries besides the session.
+type word struct {
+	New []Place `json:"new,omitempty"` // where they, or the program, had not been
+	Era string  `json:"era,omitempty"`
+}
+
 // begin opens a sign-in for the session that a person let client have, and
 // returns its name.
-func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, bound *Bound, places []Place) (string, Tokens, error) {
+func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, bound *Bound, word word) (string, Tokens, error) {
 	now := k.d.Now()
 	in := &signIn{Session: s, Client: client, Began: now, Until: now.Add(k.d.Lasts), Used: now, UsedIP: s.IP, Number: 1, Bound: bound,
-		Places: networks(s.IP), New: places}
+		Places: networks(s.IP), New: word.New}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
 	}
 	seen := []string{s.IP}
-	for _, p := range places {
+	for _, p := range word.New {
 		seen = append(seen, p.IP)
 	}
 	if err := k.remember(ctx, s, seen...); err != nil {
@@ -85,6 +91,9 @@ func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, 
 	name := rand.Text()
 	if err := k.d.Records.Put(ctx, kindSignIn, name, s.User.Key(), body, in.Until); err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
+	}
+	if err := k.within(ctx, word.Era, name, in); err != nil {
+		return "", Tokens{}, err
 	}
 	return name, k.tokens(name, in), nil
 }
@@ -317,9 +326,44 @@ func (k *Keeper) End(ctx context.Context, person, id string) error {
 	return fmt.Errorf("command-line sign-in: %w", gatehouse.ErrNotFound)
 }
 
-// EndAll ends every sign-in of a person's and says how many there were.
+// EndAll ends every sign-in of a person's and says how many there were. What
+// they agreed to and no program has fetched yet brings nothing any more.
 func (k *Keeper) EndAll(ctx context.Context, person string) (int, error) {
-	return k.d.Records.ForgetOwner(ctx, kindSignIn, person)
+	if err := k.d.Records.Put(ctx, kindEra, person, person, []byte(rand.Text()), k.d.Now().Add(eraLasts)); err != nil {
+		return 0, fmt.Errorf("command-line sign-ins: %w", err)
+	}
+	list, err := k.d.Records.ListOwner(ctx, kindSignIn, person)
+	for _, r := range list {
+		if in, bad := k.known.read(r.ID, r.Body); bad == nil {
+			err = errors.Join(err, k.leave(ctx, in))
+		}
+	}
+	n, failed := k.d.Records.ForgetOwner(ctx, kindSignIn, person)
+	return n, errors.Join(err, failed)
+}
+
+// eraLasts is longer than anything that a person agreed to waits to be fetched.
+const eraLasts = 365 * 24 * time.Hour
+
+// era is part of what a person agrees to: once all of theirs is ended, it is
+// another.
+func (k *Keeper) era(ctx context.Context, s gatehouse.Session) (string, error) {
+	body, err := k.d.Records.Get(ctx, kindEra, s.User.Key())
+	return string(body), notFoundIsFine(err)
+}
+
+// within ends a sign-in that began in another era than it was agreed to. It is
+// asked once the record is there: of an end of all at the same time, either
+// finds the other.
+func (k *Keeper) within(ctx context.Context, era, name string, in *signIn) error {
+	now, err := k.era(ctx, in.Session)
+	if err == nil && now == era {
+		return nil
+	}
+	if err == nil {
+		err = refuse("access_denied", "all sign-ins of this person were ended meanwhile")
+	}
+	return errors.Join(err, k.end(ctx, name, in))
 }
 
 // known are sign-ins that were read before, so that one that has not changed
