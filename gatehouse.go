@@ -254,7 +254,7 @@ type Event struct {
 	Reason    string    `json:"reason,omitempty"`     // why refused, as a fixed word; or the person's own words
 	Client    string    `json:"client,omitempty"`     // the program that acts for the person, as it calls itself
 	Shared    bool      `json:"shared,omitempty"`     // credentials that were handed out before, to the same session
-	Count     int       `json:"count,omitempty"`      // how many refusals, or deliveries of the same keys, it stands for; none: itself
+	Count     int       `json:"count,omitempty"`      // how many refusals, deliveries of the same keys, or endings it stands for; none: itself
 
 	Account        string        `json:"account,omitempty"`
 	Role           string        `json:"role,omitempty"`     // ARN
@@ -280,7 +280,9 @@ const (
 	EventSignInAccepted  EventKind = "signin.accepted"
 	EventSignInRefused   EventKind = "signin.refused"
 	EventSignOut         EventKind = "signout"
+	EventRevoked         EventKind = "revoked"      // an operator ended all that a person was signed in to: Count of them
 	EventTokenReused     EventKind = "token.reused" // somebody has a copy of a program's token: its sign-in was ended
+	EventNewPlace        EventKind = "place.new"    // a program is approved or used at an address whose network its person has not used
 	EventGranted         EventKind = "granted"
 	EventRefused         EventKind = "refused" // a hand-out that was asked for and not given
 	EventPasswordChanged EventKind = "password.changed"

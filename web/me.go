@@ -203,6 +203,9 @@ func (s *Server) endSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 	if id := r.PostForm.Get("id"); id != "" {
 		return s.endProgram(w, r, v, id)
 	}
+	if id := r.PostForm.Get("known"); id != "" {
+		return s.knowProgram(w, r, v, id)
+	}
 	wanted, others := r.PostForm.Get("end"), r.PostForm.Get("others") == "1"
 	person := v.Session.User.Key()
 	all, err := s.visitsOf(r.Context(), person)

@@ -84,7 +84,7 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) passwordChanged(w http.ResponseWriter, r *http.Request, person string) error {
-	if _, err := s.deps.Records.ForgetOwner(r.Context(), recordKind, person); err != nil {
+	if _, err := EndSessions(r.Context(), s.deps.Records, person); err != nil {
 		s.note(r, "sessions not ended after a change of password", err)
 	}
 	if s.deps.Programs != nil {

@@ -35,6 +35,7 @@ type portalPage struct {
 	ShelvesHere, ListHere string
 
 	Applications []application
+	Strange      []programView // command-line sign-ins in new places
 }
 
 // application is a service provider that the person may open.
@@ -92,6 +93,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		p.Stale = &at
 	}
 	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), s.cfg.Portal.PasswordNotice)
+	p.Strange = s.strange(r, who)
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -34,6 +35,9 @@ type Programs interface {
 	List(ctx context.Context, person string) ([]delegate.Program, error)
 	End(ctx context.Context, person, id string) error
 	EndAll(ctx context.Context, person string) (int, error)
+
+	// Known is the person's word that the new places of one are theirs.
+	Known(ctx context.Context, person, id string) error
 }
 
 // ifPrograms serves p where programs can sign in.
@@ -195,7 +199,11 @@ type programView struct {
 	Role               string // the one that it has; empty: all
 	UsedIP             string // empty: where it began
 	Began, Used, Until string // days and hours: a sign-in may last for weeks
+	New                []placeView
 }
+
+// placeView is somewhere that the person had not been before.
+type placeView struct{ IP, At string }
 
 // programsOf lists what a person lets programs do.
 func (s *Server) programsOf(ctx context.Context, person string) (views []programView, err error) {
@@ -211,12 +219,38 @@ func (s *Server) programsOf(ctx context.Context, person string) (views []program
 		if one.UsedIP != one.IP {
 			view.UsedIP = one.UsedIP
 		}
+		for _, p := range one.New {
+			view.New = append(view.New, placeView{p.IP, dated(p.At)})
+		}
 		views = append(views, view)
 	}
 	return views, nil
 }
 
+// strange are the sign-ins that the person has to be told of. That they are
+// not to be had just now is no reason to show no roles.
+func (s *Server) strange(r *http.Request, who gatehouse.Session) []programView {
+	list, err := s.programsOf(r.Context(), who.User.Key())
+	if err != nil {
+		s.note(r, "new places not shown", err)
+	}
+	return slices.DeleteFunc(list, func(p programView) bool { return len(p.New) == 0 })
+}
+
 func dated(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// knowProgram puts the notice of one away.
+func (s *Server) knowProgram(w http.ResponseWriter, r *http.Request, v *visit, id string) error {
+	if s.deps.Programs == nil {
+		return gatehouse.ErrNotFound
+	}
+	err := s.deps.Programs.Known(r.Context(), v.Session.User.Key(), id)
+	if err != nil && !errors.Is(err, gatehouse.ErrNotFound) {
+		return err
+	}
+	redirect(w, "/me/sessions?said=known")
+	return nil
+}
 
 // endProgram ends one of them. That it has ended already is as good.
 func (s *Server) endProgram(w http.ResponseWriter, r *http.Request, v *visit, id string) error {

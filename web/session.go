@@ -59,6 +59,12 @@ func newKeeper(limits Session, secure bool, records Records, now func() time.Tim
 	return k
 }
 
+// EndSessions ends all sessions of a person's in browsers, whatever replica
+// they are used at, and says how many there were.
+func EndSessions(ctx context.Context, r Records, person string) (int, error) {
+	return r.ForgetOwner(ctx, recordKind, person)
+}
+
 // visitKey is where a session's Values hold the visit.
 type visitKey struct{}
 

@@ -35,6 +35,7 @@ const signInAgain = "Sign in again to confirm that it is you."
 // endings are what was just ended, by the address's `said`.
 var endings = map[string]string{
 	"one": "That sign-in is ended.", "others": "All other sign-ins in browsers are ended.",
+	"known": "Good: that place is yours.",
 	"ended": "Ended. What that program was handed before lasts until it expires, at most an hour.",
 }
 

@@ -328,3 +328,41 @@ func TestTheStockCLISignsIn(t *testing.T) {
 	}
 	bob.get("/me/sessions").want(t, 200, "There are none.")
 }
+
+// signedIn is what a program gets that the person lets in as the AWS CLI asks
+// from 2.22 on: its access token.
+func (b *browser) signedIn(g *gate) (access string) {
+	b.t.Helper()
+	id, secret := g.registered(b.t)
+	code := b.consent(b.get(authorizePath(id)), "agree").Query().Get("code")
+	a := g.call(b.t, "POST", "/oidc/token", map[string]any{"clientId": id, "clientSecret": secret, "grantType": "authorization_code",
+		"code": code, "codeVerifier": verifier, "redirectUri": callback})
+	if a.status != 200 {
+		b.t.Fatalf("token: %d %s", a.status, a.raw)
+	}
+	return a.text("accessToken")
+}
+
+// A program is let in where nobody has been before; the portal says so until
+// the person says that it was them.
+func TestASignInInANewPlaceIsShownUntilItIsKnown(t *testing.T) {
+	t.Parallel()
+	const notice = "A command-line sign-in in a new place."
+	g := openGate(t)
+	alice := g.browser(t)
+	alice.signIn("alice")
+	alice.signedIn(g)
+	if e := lastEvent(t, record(t, g.cfg, nil)); e.Kind != gatehouse.EventNewPlace || e.IP != "127.0.0.1" || e.Username != "alice" || e.Client == "" {
+		t.Errorf("the last event is %+v, want place.new", e)
+	}
+	for _, path := range []string{"/", "/me/sessions"} {
+		alice.get(path).want(t, 200, notice, "127.0.0.1", "It was me", "End it")
+	}
+	alice.post("/me/sessions", "known", alice.get("/").find(t, `name="known" value="([^"]*)"`)).want(t, 200, "Good: that place is yours.", "botocore-client-gatehouse")
+	alice.signedIn(g)
+	for _, path := range []string{"/", "/me/sessions"} {
+		if p := alice.get(path); strings.Contains(p.text(), notice) {
+			t.Errorf("%s still has the notice", path)
+		}
+	}
+}

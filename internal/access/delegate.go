@@ -45,6 +45,14 @@ func (b *Broker) Decline(ctx context.Context, s gatehouse.Session, d Delegation)
 	return b.record(ctx, event)
 }
 
+// NewPlace puts on the record that a program is approved or used where its
+// person has not been before.
+func (b *Broker) NewPlace(ctx context.Context, s gatehouse.Session, ip, requestID string) error {
+	event := personal(s)
+	event.Kind, event.IP, event.RequestID = gatehouse.EventNewPlace, ip, requestID
+	return b.record(ctx, event)
+}
+
 // Reused puts on the record that a program's token came back after it had
 // been exchanged for the next: there is a copy of it, and the sign-in is over.
 func (b *Broker) Reused(ctx context.Context, s gatehouse.Session, ip, requestID string) error {

@@ -98,7 +98,7 @@ func (k *Keeper) RedeemRole(ctx context.Context, client string, secret gatehouse
 		return Role{}, err
 	}
 	given.Bound.Key = key
-	tokens, err := k.redeemed(ctx, given, secret)
+	tokens, err := k.redeemed(ctx, given, secret, ip, requestID)
 	return Role{Session: given.Session, Account: given.Bound.Account, Name: given.Bound.Role, Refresh: tokens.Refresh}, err
 }
 
@@ -117,6 +117,9 @@ func (k *Keeper) RefreshRole(ctx context.Context, client string, refresh gatehou
 		}
 		if in.Bound == nil || subtle.ConstantTimeCompare(in.Client, digest(client)) != 1 || subtle.ConstantTimeCompare([]byte(in.Bound.Key), []byte(key)) != 1 {
 			return Role{}, refuse("invalid_grant", "this refresh token is another client's")
+		}
+		if in, body, err = k.moved(ctx, name, in, body, ip, requestID); err != nil {
+			return Role{}, gone(err, "invalid_grant", "the sign-in has ended; sign in again")
 		}
 		tokens, now, err := k.rotate(ctx, name, number, in, body, ip, requestID)
 		if err == nil {

@@ -43,6 +43,7 @@ type code struct {
 	Challenge   string            `json:"challenge"`
 	Session     gatehouse.Session `json:"session"`
 	Bound       *Bound            `json:"bound,omitempty"` // without its key: that comes with the code
+	Word        word              `json:"word,omitzero"`
 }
 
 // ReadAuthorization reads the query of an authorization request. What is
@@ -84,11 +85,11 @@ func (k *Keeper) Agree(ctx context.Context, who gatehouse.Session, a Authorizati
 
 // agree makes a code.
 func (k *Keeper) agree(ctx context.Context, who gatehouse.Session, a Authorization, bound *Bound, ip, requestID string) (string, error) {
-	session, err := k.d.Broker.Delegate(ctx, who, access.Delegation{Client: a.Client.Name, ClientIP: ip, IP: ip, RequestID: requestID})
+	session, word, err := k.delegate(ctx, who, access.Delegation{Client: a.Client.Name, ClientIP: ip, IP: ip, RequestID: requestID})
 	if err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session, Bound: bound})
+	body, err := json.Marshal(code{Client: digest(a.Client.id), RedirectURI: a.RedirectURI, Challenge: a.Challenge, Session: session, Bound: bound, Word: word})
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +135,7 @@ func (k *Keeper) RedeemCode(ctx context.Context, c Client, secret gatehouse.Secr
 	if err != nil {
 		return Tokens{}, err
 	}
-	return k.redeemed(ctx, given, secret)
+	return k.redeemed(ctx, given, secret, ip, requestID)
 }
 
 // take takes a code, for whoever can prove that they asked for it.
@@ -169,8 +170,15 @@ func (k *Keeper) take(ctx context.Context, client string, secret gatehouse.Secre
 }
 
 // redeemed opens the sign-in of a code that was taken.
-func (k *Keeper) redeemed(ctx context.Context, given *code, secret gatehouse.Secret) (Tokens, error) {
-	name, tokens, err := k.begin(ctx, given.Session, given.Client, given.Bound)
+func (k *Keeper) redeemed(ctx context.Context, given *code, secret gatehouse.Secret, ip, requestID string) (Tokens, error) {
+	name, tokens, err := k.begin(ctx, given.Session, given.Client, given.Bound, given.Word)
+	if err != nil {
+		return Tokens{}, err
+	}
+	in, body, err := k.load(ctx, name)
+	if err == nil {
+		_, _, err = k.moved(ctx, name, in, body, ip, requestID)
+	}
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -195,5 +203,5 @@ func (k *Keeper) replayed(ctx context.Context, secret, ip, requestID string) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(k.d.Records.Forget(ctx, kindSignIn, string(name)), k.d.Broker.Reused(ctx, in.Session, ip, requestID))
+	return k.copied(ctx, string(name), in, ip, requestID)
 }

@@ -47,6 +47,10 @@ type Broker interface {
 	// Reused puts on the record that an old token came back.
 	Reused(ctx context.Context, s gatehouse.Session, ip, requestID string) error
 
+	// NewPlace puts on the record that a program is used where its person
+	// has not been before.
+	NewPlace(ctx context.Context, s gatehouse.Session, ip, requestID string) error
+
 	// Refresh reads the person again when that is due. With ErrUnavailable
 	// the session is as it was; with ErrNoSession they are not welcome any more.
 	Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Session, error)
@@ -62,7 +66,8 @@ type Records interface {
 	Put(ctx context.Context, kind, key, owner string, body []byte, expires time.Time) error
 	Get(ctx context.Context, kind, key string) ([]byte, error)
 	Take(ctx context.Context, kind, key string) ([]byte, error)
-	Swap(ctx context.Context, kind, key string, old, body []byte) error // ErrConflict
+	Swap(ctx context.Context, kind, key string, old, body []byte) error         // ErrConflict
+	SwapID(ctx context.Context, kind, owner, id string, old, body []byte) error // ErrConflict
 	Forget(ctx context.Context, kind, key string) error
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 	ForgetID(ctx context.Context, kind, owner, id string) error
@@ -81,6 +86,8 @@ const (
 	kindCode   = "cli-code"   // an authorization code
 	kindSpent  = "cli-spent"  // an authorization code that was exchanged, and for what
 	kindSignIn = "cli"
+	kindEra    = "cli-era"   // changes when all that a person lets programs do is ended
+	kindPlace  = "cli-place" // a network that a person has been in
 )
 
 // Deps is what a Keeper works with.
@@ -88,6 +95,7 @@ type Deps struct {
 	Broker   Broker
 	Records  Records
 	Counters Counters
+	Events   Events        // where people signed in before; nil: nowhere
 	Key      []byte        // marks clients and tokens; all replicas have the same
 	Lasts    time.Duration // of a sign-in: session.cli
 	Now      func() time.Time
@@ -100,6 +108,8 @@ type Keeper struct {
 	room  room
 	polls polls
 	known known
+
+	moving chan struct{} // held by whoever looks at a place
 }
 
 // New makes a Keeper.
@@ -110,7 +120,7 @@ func New(d Deps) *Keeper {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{d: d}
+	return &Keeper{d: d, moving: make(chan struct{}, 1)}
 }
 
 // Refusal is the protocol's word for no (RFC 6749 §5.2, RFC 7591 §3.2.2,

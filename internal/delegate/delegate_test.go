@@ -37,6 +37,9 @@ type desk struct {
 	gone   bool  // the person is not welcome any more
 	down   bool  // the directory does not answer
 	denied error // nothing can be recorded
+
+	watches bool // new places are written down too
+	signed  []gatehouse.Event
 }
 
 func newDesk(t testing.TB) *desk {
@@ -48,7 +51,7 @@ func newDesk(t testing.TB) *desk {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	d.store = s
-	d.k = New(Deps{Broker: d, Records: s, Counters: s, Key: []byte(strings.Repeat("k", 32)), Lasts: 12 * time.Hour, Now: d.clock})
+	d.k = New(Deps{Broker: d, Records: s, Counters: s, Events: d, Key: []byte(strings.Repeat("k", 32)), Lasts: 12 * time.Hour, Now: d.clock})
 	return d
 }
 
@@ -83,6 +86,12 @@ func (d *desk) Decline(_ context.Context, _ gatehouse.Session, w access.Delegati
 func (d *desk) Reused(context.Context, gatehouse.Session, string, string) error {
 	return d.note("reused")
 }
+func (d *desk) NewPlace(_ context.Context, _ gatehouse.Session, ip, _ string) error {
+	if !d.watches {
+		return nil
+	}
+	return d.note("place " + ip)
+}
 func (d *desk) SignOut(context.Context, gatehouse.Session) error { return d.note("signout") }
 func (d *desk) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Session, error) {
 	switch {
@@ -93,6 +102,11 @@ func (d *desk) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.Sessio
 	}
 	s.User.ReadAt = d.clock()
 	return s, nil
+}
+
+// Events are where people have signed in before.
+func (d *desk) Events(context.Context, gatehouse.EventQuery) ([]gatehouse.Event, error) {
+	return d.signed, nil
 }
 
 func alice() gatehouse.Session {
@@ -616,7 +630,7 @@ func TestPeopleSeeAndEndTheirPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.k.Welcome(t.Context(), h, "203.0.113.9"); err != nil {
+	if _, err := d.k.Welcome(t.Context(), h, "203.0.113.9", "r"); err != nil {
 		t.Fatal(err)
 	}
 	list, err := d.k.List(t.Context(), alice().User.Key())

@@ -56,6 +56,7 @@ type device struct {
 	At       time.Time          `json:"at"`
 	Declined bool               `json:"declined,omitempty"`
 	Session  *gatehouse.Session `json:"session,omitempty"` // what somebody agreed to
+	Word     word               `json:"word,omitzero"`
 }
 
 // Request is what a person is asked to agree to.
@@ -198,11 +199,11 @@ func (k *Keeper) Answer(ctx context.Context, who gatehouse.Session, code string,
 		d.Declined = true
 		return request, errors.Join(k.decide(ctx, code, body, d), k.d.Broker.Decline(ctx, who, wish))
 	}
-	session, err := k.d.Broker.Delegate(ctx, who, wish)
+	session, word, err := k.delegate(ctx, who, wish)
 	if err != nil {
 		return Request{}, err
 	}
-	d.Session = &session
+	d.Session, d.Word = &session, word
 	if err := k.decide(ctx, code, body, d); err != nil {
 		// It is on the record that the program got in; it did not.
 		return Request{}, errors.Join(err, k.d.Broker.SignOut(context.WithoutCancel(ctx), session))
@@ -255,7 +256,7 @@ func (k *Keeper) RedeemDevice(ctx context.Context, c Client, code gatehouse.Secr
 	if _, err := k.d.Records.Take(ctx, kindDevice, user); err != nil {
 		return Tokens{}, gone(err, "expired_token", "the code was used; start again")
 	}
-	_, tokens, err := k.begin(ctx, *d.Session, d.Client, nil)
+	_, tokens, err := k.begin(ctx, *d.Session, d.Client, nil, d.Word)
 	return tokens, err
 }
 

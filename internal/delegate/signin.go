@@ -46,6 +46,8 @@ type signIn struct {
 	Number  int               `json:"number"`  // of the refresh token that is good
 	Rotated time.Time         `json:"rotated"` // when the one before was exchanged
 	Bound   *Bound            `json:"bound,omitempty"`
+	Places  []string          `json:"places,omitempty"` // networks that it was seen in
+	New     []Place           `json:"new,omitempty"`    // of them, those that the person has to be told of
 }
 
 // Tokens are what a program gets.
@@ -63,18 +65,35 @@ type Holder struct {
 	body []byte // as it was read
 }
 
+// word is what a person's word on a program carries besides the session.
+type word struct {
+	New []Place `json:"new,omitempty"` // where they, or the program, had not been
+	Era string  `json:"era,omitempty"`
+}
+
 // begin opens a sign-in for the session that a person let client have, and
 // returns its name.
-func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, bound *Bound) (string, Tokens, error) {
+func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, bound *Bound, word word) (string, Tokens, error) {
 	now := k.d.Now()
-	in := &signIn{Session: s, Client: client, Began: now, Until: now.Add(k.d.Lasts), Used: now, UsedIP: s.IP, Number: 1, Bound: bound}
+	in := &signIn{Session: s, Client: client, Began: now, Until: now.Add(k.d.Lasts), Used: now, UsedIP: s.IP, Number: 1, Bound: bound,
+		Places: networks(s.IP), New: word.New}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
 	}
+	seen := []string{s.IP}
+	for _, p := range word.New {
+		seen = append(seen, p.IP)
+	}
+	if err := k.remember(ctx, s, seen...); err != nil {
+		return "", Tokens{}, err
+	}
 	name := rand.Text()
 	if err := k.d.Records.Put(ctx, kindSignIn, name, s.User.Key(), body, in.Until); err != nil {
 		return "", Tokens{}, fmt.Errorf("command-line sign-in: %w", err)
+	}
+	if err := k.within(ctx, word.Era, name, in); err != nil {
+		return "", Tokens{}, err
 	}
 	return name, k.tokens(name, in), nil
 }
@@ -143,14 +162,17 @@ func (k *Keeper) load(ctx context.Context, name string) (*signIn, []byte, error)
 
 // Welcome reads the holder's person again when that is due, and notes the
 // use. A person who is not welcome any more ends the sign-in.
-// Errors: a Refusal with invalid_token.
-func (k *Keeper) Welcome(ctx context.Context, h Holder, ip string) (Holder, error) {
+// Errors: a Refusal with invalid_token; ErrNotRecorded, ErrUnavailable.
+func (k *Keeper) Welcome(ctx context.Context, h Holder, ip, requestID string) (Holder, error) {
 	s, err := k.d.Broker.Refresh(ctx, h.Session)
 	if errors.Is(err, gatehouse.ErrNoSession) {
-		return Holder{}, errors.Join(refuse("invalid_token", "you may not sign in any more"), k.end(ctx, h.name, h.Session), err)
+		return Holder{}, errors.Join(refuse("invalid_token", "you may not sign in any more"), k.end(ctx, h.name, h.kept), err)
 	}
 	if err != nil && !errors.Is(err, gatehouse.ErrUnavailable) {
 		return Holder{}, err
+	}
+	if h.kept, h.body, err = k.moved(ctx, h.name, h.kept, h.body, ip, requestID); err != nil {
+		return Holder{}, gone(err, "invalid_token", "the sign-in has ended; sign in again")
 	}
 	now := k.d.Now()
 	if s.User.ReadAt.Equal(h.Session.User.ReadAt) && now.Sub(h.kept.Used) < touchEvery {
@@ -176,15 +198,20 @@ func (k *Keeper) swap(ctx context.Context, name string, old []byte, in *signIn) 
 }
 
 // end ends a sign-in, on the record.
-func (k *Keeper) end(ctx context.Context, name string, s gatehouse.Session) error {
+func (k *Keeper) end(ctx context.Context, name string, in *signIn) error {
 	if err := k.d.Records.Forget(ctx, kindSignIn, name); err != nil {
 		return fmt.Errorf("command-line sign-in: %w", err)
 	}
-	return k.d.Broker.SignOut(ctx, s)
+	return errors.Join(k.leave(ctx, in), k.d.Broker.SignOut(ctx, in.Session))
+}
+
+// copied ends a sign-in of which somebody has a copy, on the record.
+func (k *Keeper) copied(ctx context.Context, name string, in *signIn, ip, requestID string) error {
+	return errors.Join(k.d.Records.Forget(ctx, kindSignIn, name), k.leave(ctx, in), k.d.Broker.Reused(ctx, in.Session, ip, requestID))
 }
 
 // SignOut ends the holder's sign-in, with all its tokens.
-func (k *Keeper) SignOut(ctx context.Context, h Holder) error { return k.end(ctx, h.name, h.Session) }
+func (k *Keeper) SignOut(ctx context.Context, h Holder) error { return k.end(ctx, h.name, h.kept) }
 
 // attempts at a rotation, when other processes rotate at the same time.
 const attempts = 10
@@ -209,6 +236,9 @@ func (k *Keeper) Refresh(ctx context.Context, c Client, refresh gatehouse.Secret
 		if in.Bound != nil {
 			return Tokens{}, refuse("invalid_grant", "this refresh token is of another kind")
 		}
+		if in, body, err = k.moved(ctx, name, in, body, ip, requestID); err != nil {
+			return Tokens{}, gone(err, "invalid_grant", "the sign-in has ended; sign in again")
+		}
 		tokens, _, err := k.rotate(ctx, name, number, in, body, ip, requestID)
 		if !errors.Is(err, gatehouse.ErrConflict) {
 			return tokens, err
@@ -224,13 +254,12 @@ func (k *Keeper) rotate(ctx context.Context, name string, number int64, in *sign
 	case number == int64(in.Number)-1 && now.Before(in.Rotated.Add(grace)):
 		return k.tokens(name, in), in, nil
 	case number != int64(in.Number):
-		err := k.d.Records.Forget(ctx, kindSignIn, name)
 		return Tokens{}, nil, errors.Join(refuse("invalid_grant", "this refresh token was used before: somebody has a copy, and the sign-in was ended"),
-			err, k.d.Broker.Reused(ctx, in.Session, ip, requestID))
+			k.copied(ctx, name, in, ip, requestID))
 	}
 	s, err := k.d.Broker.Refresh(ctx, in.Session)
 	if errors.Is(err, gatehouse.ErrNoSession) {
-		return Tokens{}, nil, errors.Join(refuse("invalid_grant", "you may not sign in any more"), k.end(ctx, name, in.Session), err)
+		return Tokens{}, nil, errors.Join(refuse("invalid_grant", "you may not sign in any more"), k.end(ctx, name, in), err)
 	}
 	if err != nil && !errors.Is(err, gatehouse.ErrUnavailable) {
 		return Tokens{}, nil, err
@@ -251,6 +280,7 @@ type Program struct {
 	IP, UsedIP   string // where it asked from, and where it was last used
 	Began, Until time.Time
 	Used         time.Time // to the minute
+	New          []Place   // where the person had not been before, until they say that it was them
 }
 
 // List is every sign-in of a person's, the newest first.
@@ -261,15 +291,15 @@ func (k *Keeper) List(ctx context.Context, person string) ([]Program, error) {
 	}
 	list := make([]Program, 0, len(records))
 	for _, r := range records {
-		var in signIn
-		if err := json.Unmarshal(r.Body, &in); err != nil {
+		in, err := k.known.read(r.ID, r.Body)
+		if err != nil {
 			return nil, fmt.Errorf("command-line sign-in: %w", err)
 		}
 		role := ""
 		if in.Bound != nil {
 			role = in.Bound.Account + "/" + in.Bound.Role
 		}
-		list = append(list, Program{ID: r.ID, Role: role, Client: in.Session.Client, IP: in.Session.IP, UsedIP: in.UsedIP, Began: in.Began, Until: in.Until, Used: in.Used})
+		list = append(list, Program{ID: r.ID, Role: role, Client: in.Session.Client, IP: in.Session.IP, UsedIP: in.UsedIP, Began: in.Began, Until: in.Until, Used: in.Used, New: in.New})
 	}
 	return list, nil
 }
@@ -291,14 +321,49 @@ func (k *Keeper) End(ctx context.Context, person, id string) error {
 		if err := k.d.Records.ForgetID(ctx, kindSignIn, person, id); err != nil {
 			return fmt.Errorf("command-line sign-in: %w", err)
 		}
-		return k.d.Broker.SignOut(ctx, in.Session)
+		return errors.Join(k.leave(ctx, &in), k.d.Broker.SignOut(ctx, in.Session))
 	}
 	return fmt.Errorf("command-line sign-in: %w", gatehouse.ErrNotFound)
 }
 
-// EndAll ends every sign-in of a person's and says how many there were.
+// EndAll ends every sign-in of a person's and says how many there were. What
+// they agreed to and no program has fetched yet brings nothing any more.
 func (k *Keeper) EndAll(ctx context.Context, person string) (int, error) {
-	return k.d.Records.ForgetOwner(ctx, kindSignIn, person)
+	if err := k.d.Records.Put(ctx, kindEra, person, person, []byte(rand.Text()), k.d.Now().Add(eraLasts)); err != nil {
+		return 0, fmt.Errorf("command-line sign-ins: %w", err)
+	}
+	list, err := k.d.Records.ListOwner(ctx, kindSignIn, person)
+	for _, r := range list {
+		if in, bad := k.known.read(r.ID, r.Body); bad == nil {
+			err = errors.Join(err, k.leave(ctx, in))
+		}
+	}
+	n, failed := k.d.Records.ForgetOwner(ctx, kindSignIn, person)
+	return n, errors.Join(err, failed)
+}
+
+// eraLasts is longer than anything that a person agreed to waits to be fetched.
+const eraLasts = 365 * 24 * time.Hour
+
+// era is part of what a person agrees to: once all of theirs is ended, it is
+// another.
+func (k *Keeper) era(ctx context.Context, s gatehouse.Session) (string, error) {
+	body, err := k.d.Records.Get(ctx, kindEra, s.User.Key())
+	return string(body), notFoundIsFine(err)
+}
+
+// within ends a sign-in that began in another era than it was agreed to. It is
+// asked once the record is there: of an end of all at the same time, either
+// finds the other.
+func (k *Keeper) within(ctx context.Context, era, name string, in *signIn) error {
+	now, err := k.era(ctx, in.Session)
+	if err == nil && now == era {
+		return nil
+	}
+	if err == nil {
+		err = refuse("access_denied", "all sign-ins of this person were ended meanwhile")
+	}
+	return errors.Join(err, k.end(ctx, name, in))
 }
 
 // known are sign-ins that were read before, so that one that has not changed

@@ -302,6 +302,14 @@ func TestOneOfTwentySwapsABody(t *testing.T) {
 		if done.Load() != 1 {
 			t.Errorf("%d swapped one body, want 1", done.Load())
 		}
+		list, err := one.ListOwner(ctx, "cli", "o")
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		record := list[0]
+		wantKind(t, "SwapID of another's", one.SwapID(ctx, "cli", "p", record.ID, record.Body, []byte("x")), gatehouse.ErrConflict)
+		wantKind(t, "SwapID of an older body", one.SwapID(ctx, "cli", "o", record.ID, []byte("old"), []byte("x")), gatehouse.ErrConflict)
+		fatal(t, other.SwapID(ctx, "cli", "o", record.ID, record.Body, []byte("named")))
 		wantKind(t, "Swap of nothing", one.Swap(ctx, "cli", "none", nil, []byte("x")), gatehouse.ErrConflict)
 		b.clock.advance(time.Minute)
 		body, _ := one.Get(ctx, "cli", "k")

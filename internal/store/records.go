@@ -134,6 +134,25 @@ func (s *Store) Swap(ctx context.Context, kind, key string, old, body []byte) er
 	return err
 }
 
+// SwapID is Swap for the record with the public ID that ListOwner gave it, if
+// it is the owner's.
+func (s *Store) SwapID(ctx context.Context, kind, owner, id string, old, body []byte) error {
+	const q = `
+		update records
+		set body = $7
+		where kind = $1 and owner = $2 and key_hash = $3 and expires_at > $4 and created_at <= $5 and body = $6`
+	hash, err := hex.DecodeString(id)
+	if err != nil {
+		return fmt.Errorf("record %q: %w", id, gatehouse.ErrNotFound)
+	}
+	now, made := s.alive()
+	n, err := s.exec(ctx, q, kind, owner, hash, now, made, orEmpty(old), orEmpty(body))
+	if err == nil && n == 0 {
+		return gatehouse.ErrConflict
+	}
+	return err
+}
+
 // must is for changes of one thing that has to be there.
 func (s *Store) must(n int, err error) error {
 	if err == nil && n == 0 {

@@ -44,7 +44,7 @@ func (d *Door) welcome(r *http.Request) (delegate.Holder, error) {
 	if err != nil {
 		return h, err
 	}
-	return d.keeper.Welcome(r.Context(), h, inbound.IP(r))
+	return d.keeper.Welcome(r.Context(), h, inbound.IP(r), inbound.ID(r))
 }
 
 type accountInfo struct {

@@ -123,6 +123,8 @@ func byCode(t *testing.T, w *world) {
 	var token struct{ AccessToken string }
 	p.call(t, w, "/oidc/token", map[string]string{"clientId": p.id, "clientSecret": p.secret, "deviceCode": device.DeviceCode,
 		"grantType": "urn:ietf:params:oauth:grant-type:device_code"}, &token)
+	b.open("/").looks("a sign-in in a new place")
+	b.wants("main", "A command-line sign-in in a new place.", "127.0.0.1", "It was me")
 	b.open("/me/sessions").looks("command-line sign-ins")
 	b.goes(func() { b.click("button[name=id]") })
 	b.wants("main", "There are none.")
