@@ -67,6 +67,7 @@ type Records interface {
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 	ForgetID(ctx context.Context, kind, owner, id string) error
 	ForgetOwner(ctx context.Context, kind, owner string) (int, error)
+	Trim(ctx context.Context, kind, owner string, most int) ([]gatehouse.Record, error)
 }
 
 // Counters count guesses, for all replicas.
@@ -90,6 +91,7 @@ type Deps struct {
 	Counters Counters
 	Key      []byte        // marks clients and tokens; all replicas have the same
 	Lasts    time.Duration // of a sign-in: session.cli
+	Most     int           // sign-ins of one person: limits.sessions_per_person
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -98,7 +100,6 @@ type Deps struct {
 type Keeper struct {
 	d     Deps
 	room  room
-	polls polls
 	known known
 }
 
