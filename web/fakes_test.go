@@ -145,6 +145,23 @@ func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) (list []g
 	return list, f.err
 }
 
+func (f *fakeRecords) Trim(_ context.Context, kind, owner string, most int) (list []gatehouse.Record, err error) {
+	err = f.write(func() error {
+		for k, r := range f.rows {
+			if strings.HasPrefix(k, kind+" ") && r.owner == owner {
+				list = append(list, gatehouse.Record{ID: k, Body: r.body, Expires: r.expires})
+			}
+		}
+		slices.SortFunc(list, func(a, b gatehouse.Record) int { return b.Expires.Compare(a.Expires) })
+		list = list[min(most, len(list)):]
+		for _, r := range list {
+			delete(f.rows, r.ID)
+		}
+		return nil
+	})
+	return list, err
+}
+
 func (f *fakeRecords) ForgetID(_ context.Context, kind, owner, id string) error {
 	return f.write(func() error {
 		r, ok := f.rows[kind+" "+id]

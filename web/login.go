@@ -86,7 +86,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 
 // welcome begins the session of somebody who was proved, and leads on.
 func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.Session, next string) error {
-	if err := s.sessions.begin(w, r, who); err != nil {
+	if err := s.begin(w, r, who); err != nil {
 		return err
 	}
 	s.markWindows(w, triedWindows)

@@ -84,6 +84,9 @@ type Records interface {
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 	ForgetID(ctx context.Context, kind, owner, id string) error
 
+	// Trim removes what owner has beyond the most, and returns it.
+	Trim(ctx context.Context, kind, owner string, most int) ([]gatehouse.Record, error)
+
 	// Once reports whether key is seen for the first time until then. Its
 	// keys are records of the kind "once", and can be forgotten.
 	Once(ctx context.Context, key string, until time.Time) (first bool, err error)
