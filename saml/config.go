@@ -20,6 +20,13 @@ type Config struct {
 	// provider's name is its file's, without the ending.
 	MetadataDir string `yaml:"metadata_dir"`
 
+	// MetadataDirCertFile is MetadataCertFile for all documents of MetadataDir.
+	MetadataDirCertFile string `yaml:"metadata_dir_cert_file"`
+
+	// SignMetadata has our own metadata carry a signature of the signing key,
+	// for whoever holds its certificate and fetches the document. Default: false.
+	SignMetadata bool `yaml:"sign_metadata"`
+
 	// Organization and Contact stand in our metadata; all or nothing of each.
 	Organization Organization `yaml:"organization"`
 	Contact      Contact      `yaml:"contact"`
@@ -29,7 +36,13 @@ type Config struct {
 type ServiceProvider struct {
 	Name         string `yaml:"name"`          // as access rules and pages call it
 	MetadataFile string `yaml:"metadata_file"` // its metadata document
-	Sign         Sign   `yaml:"sign"`          // assertion, response or both; default: both
+
+	// MetadataCertFile holds certificates, as PEM, with the key of one of which
+	// the document must be signed; their dates do not count. Default: none,
+	// and then a signature in it is not looked at.
+	MetadataCertFile string `yaml:"metadata_cert_file"`
+
+	Sign Sign `yaml:"sign"` // assertion, response or both; default: both
 
 	// Encrypt is how assertions are encrypted: never, aes128-gcm, aes256-gcm,
 	// aes128-cbc or aes256-cbc. Default: by the metadata, where that has a key
@@ -89,6 +102,9 @@ func (c Config) Validate() []gatehouse.Fault {
 		if !sp.Encrypt.known() {
 			fault(key+".encrypt", "%q: want never, aes128-gcm, aes256-gcm, aes128-cbc or aes256-cbc", sp.Encrypt)
 		}
+	}
+	if c.MetadataDirCertFile != "" && c.MetadataDir == "" {
+		fault("metadata_dir_cert_file", "is for the documents of metadata_dir, and there is none")
 	}
 	if o := c.Organization; o != (Organization{}) && (o.Name == "" || !isWebURL(o.URL)) {
 		fault("organization", "wants a name and an http or https url")

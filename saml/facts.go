@@ -12,6 +12,7 @@ import (
 // to read.
 type Facts struct {
 	Source     string    // the file that its metadata was read from
+	Vouched    bool      // that is signed by whom the operator named
 	ValidUntil time.Time // of the metadata; zero: it does not say
 	Services   []Service // where assertions may go
 	Logout     []Service // where logout messages may
@@ -35,7 +36,7 @@ type Key struct {
 
 // Facts says what is known of sp.
 func (sp *Provider) Facts() Facts {
-	f := Facts{Source: sp.source, ValidUntil: sp.validUntil, Encrypt: EncryptNever}
+	f := Facts{Source: sp.source, Vouched: sp.vouched, ValidUntil: sp.validUntil, Encrypt: EncryptNever}
 	for _, e := range sp.endpoints {
 		f.Services = append(f.Services, Service{e.location, "HTTP-POST", e.location == sp.ACS})
 	}

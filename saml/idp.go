@@ -86,7 +86,7 @@ func (p *IdP) SetKeys(keys []gatehouse.SigningKey) error {
 	if err != nil {
 		return fmt.Errorf("saml: %w", err)
 	}
-	if ring.metadata, err = p.describe(ring.published); err != nil {
+	if ring.metadata, err = p.describe(ring.published, &ring.signer); err != nil {
 		return fmt.Errorf("saml: metadata: %w", err)
 	}
 	p.ring.Store(ring)

@@ -72,7 +72,7 @@ func verifyQuery(p parameters, name string, sp Provider) (signed bool, err error
 // verifyAuthnRequest returns a posted request as read from the bytes that its
 // signature covers.
 func verifyAuthnRequest(document []byte, claimed *authnRequest, sp Provider) (*authnRequest, error) {
-	verified, err := verifyEnveloped(document, claimed.ID, sp)
+	verified, err := verifyEnveloped(document, claimed.ID, sp.keys, sp.EntityID)
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +88,10 @@ func verifyAuthnRequest(document []byte, claimed *authnRequest, sp Provider) (*a
 
 var errNotWhatWasSent = errors.New("what was signed is not what was sent")
 
-// verifyEnveloped verifies the signature of a posted message, whose root has
-// that ID, with the keys of sp. It returns the bytes that were verified: what
+// verifyEnveloped verifies the signature of a document, whose root has that
+// ID, with the keys of somebody. It returns the bytes that were verified: what
 // else the document held is gone (signature wrapping).
-func verifyEnveloped(document []byte, id string, sp Provider) ([]byte, error) {
+func verifyEnveloped(document []byte, id string, keys []*x509.Certificate, of string) ([]byte, error) {
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(document); err != nil {
 		return nil, fmt.Errorf("not well-formed: %w", err)
@@ -99,12 +99,12 @@ func verifyEnveloped(document []byte, id string, sp Provider) ([]byte, error) {
 	if err := checkSignatureShape(doc.Root(), id); err != nil {
 		return nil, err
 	}
-	for _, cert := range sp.keys {
+	for _, cert := range keys {
 		if verified, err := verifyWith(doc.Root(), cert); err == nil {
 			return verified, nil
 		}
 	}
-	return nil, fmt.Errorf("none of the %d keys of %s made the signature", len(sp.keys), sp.EntityID)
+	return nil, fmt.Errorf("none of the %d keys of %s made the signature", len(keys), of)
 }
 
 // verifyWith returns the canonical bytes of root that cert's key signed. The
