@@ -3,6 +3,7 @@ package saml
 import (
 	"fmt"
 	"net/url"
+	"slices"
 
 	"gatehouse"
 )
@@ -44,6 +45,11 @@ type ServiceProvider struct {
 
 	Sign Sign `yaml:"sign"` // assertion, response or both; default: both
 
+	// Signature is the algorithm of what we sign for it: rsa-sha256 or
+	// ecdsa-sha256, which not every provider can verify, and for which a key of
+	// that kind must sign. Default: rsa-sha256.
+	Signature Signature `yaml:"signature"`
+
 	// Encrypt is how assertions are encrypted: never, aes128-gcm, aes256-gcm,
 	// aes128-cbc or aes256-cbc. Default: by the metadata, where that has a key
 	// for it, and then by GCM.
@@ -69,10 +75,18 @@ func (c *Config) SetDefaults() {
 		if c.ServiceProviders[i].Sign == "" {
 			c.ServiceProviders[i].Sign = SignBoth
 		}
+		if c.ServiceProviders[i].Signature == "" {
+			c.ServiceProviders[i].Signature = SignatureRSA
+		}
 	}
 	if c.Organization.DisplayName == "" {
 		c.Organization.DisplayName = c.Organization.Name
 	}
+}
+
+// WantsECDSA says whether anything is to be signed by an ECDSA key.
+func (c Config) WantsECDSA() bool {
+	return slices.ContainsFunc(c.ServiceProviders, func(sp ServiceProvider) bool { return sp.Signature == SignatureECDSA })
 }
 
 // Validate lists what is wrong with c, without reading a file.
@@ -98,6 +112,9 @@ func (c Config) Validate() []gatehouse.Fault {
 		}
 		if sp.Sign != "" && sp.Sign != SignAssertion && sp.Sign != SignResponse && sp.Sign != SignBoth {
 			fault(key+".sign", "%q: want assertion, response or both", sp.Sign)
+		}
+		if sp.Signature != "" && sp.Signature != SignatureRSA && sp.Signature != SignatureECDSA {
+			fault(key+".signature", "%q: want rsa-sha256 or ecdsa-sha256", sp.Signature)
 		}
 		if !sp.Encrypt.known() {
 			fault(key+".encrypt", "%q: want never, aes128-gcm, aes256-gcm, aes128-cbc or aes256-cbc", sp.Encrypt)

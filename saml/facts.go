@@ -51,17 +51,17 @@ func (sp *Provider) Facts() Facts {
 		f.Logout = append(f.Logout, Service{Location: s.location, Binding: binding})
 	}
 	for _, cert := range sp.keys {
-		f.Keys = append(f.Keys, Key{"signing", keyKind(cert), cert.NotAfter})
+		f.Keys = append(f.Keys, Key{"signing", KeyKind(cert), cert.NotAfter})
 	}
 	if to := sp.recipient; to != nil {
-		f.Keys = append(f.Keys, Key{"encryption", keyKind(to.certificate), to.certificate.NotAfter})
+		f.Keys = append(f.Keys, Key{"encryption", KeyKind(to.certificate), to.certificate.NotAfter})
 		f.Encrypt = to.cipher.choice
 	}
 	return f
 }
 
-// keyKind names a certificate's key: its algorithm and its size.
-func keyKind(cert *x509.Certificate) string {
+// KeyKind names a certificate's key: its algorithm and its size.
+func KeyKind(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA-%d", key.N.BitLen())

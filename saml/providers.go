@@ -27,12 +27,13 @@ const maxMetadata = 1 << 20
 // Provider is a service provider that may be answered.
 type Provider struct {
 	EntityID       string
-	Name           string // as access rules call it
-	ACS            string // where answers go that no request steers
-	NameIDFormat   string // of the names that it is given; persistent unless its metadata asks for another
-	Sign           Sign   // what is signed for it
-	SignedRequests bool   // its metadata says that it signs all its requests
-	AWS            bool   // a role must be chosen; the rest does not apply
+	Name           string    // as access rules call it
+	ACS            string    // where answers go that no request steers
+	NameIDFormat   string    // of the names that it is given; persistent unless its metadata asks for another
+	Sign           Sign      // what is signed for it
+	Signature      Signature // by which algorithm
+	SignedRequests bool      // its metadata says that it signs all its requests
+	AWS            bool      // a role must be chosen; the rest does not apply
 
 	endpoints  []endpoint          // that take a POST
 	paos       []endpoint          // that take what a program brings
@@ -248,6 +249,7 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 		return nil, err
 	}
 	sp.Name, sp.Sign = f.Name, cmp.Or(f.Sign, SignBoth)
+	sp.Signature = cmp.Or(f.Signature, SignatureRSA)
 	sp.source, sp.vouched = f.MetadataFile, f.MetadataCertFile != ""
 	return sp, nil
 }

@@ -118,25 +118,33 @@ func TestWhoMustHaveSignedMetadataIsSaidByCertificates(t *testing.T) {
 
 // What another implementation signs is taken.
 func TestMetadataSignedByXMLSecIsTaken(t *testing.T) {
-	program := outside.Program(t, "xmlsec1", "xmlsec1")
-	dir := t.TempDir()
-	template := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="` + algExclusive + `"/><ds:SignatureMethod Algorithm="` + algRSASHA256 + `"/>` +
-		`<ds:Reference URI="#_md"><ds:Transforms><ds:Transform Algorithm="` + algEnveloped + `"/><ds:Transform Algorithm="` + algExclusive + `"/></ds:Transforms><ds:DigestMethod Algorithm="` + algSHA256 + `"/><ds:DigestValue/></ds:Reference></ds:SignedInfo><ds:SignatureValue/></ds:Signature>`
-	key, in := filepath.Join(dir, "key.pem"), filepath.Join(dir, "in.xml")
-	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: federation().PrivateKey}))
-	write(t, in, []byte(strings.Replace(withID(wikiMetadata()), "<md:SPSSO", template+"<md:SPSSO", 1)))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	signed, err := exec.CommandContext(ctx, program, "--sign", "--privkey-pem", key, "--id-attr:ID", namespaces[nsMD].uri+":EntityDescriptor", in).Output()
-	if err != nil {
-		t.Fatalf("xmlsec1: %v\n%s", err, signed)
-	}
-	f := providerFile(t, "Wiki", string(signed))
+	f := providerFile(t, "Wiki", signXMLSec(t, withID(wikiMetadata()), "_md", "<md:SPSSO", federation(), algRSASHA256))
 	f.MetadataCertFile = certFile(t, federation())
 	all, err := loadProviders(Config{ServiceProviders: []ServiceProvider{f}}, testEntityID, nil, noon)
 	if err != nil || len(all[wikiID].keys) != 2 {
 		t.Errorf("%v: %+v", err, all[wikiID])
 	}
+}
+
+// signXMLSec has xmlsec1 sign the root of document, which has that ID; the
+// signature goes before the text next.
+func signXMLSec(t *testing.T, document, id, next string, k gatehouse.SigningKey, method string) string {
+	t.Helper()
+	program := outside.Program(t, "xmlsec1", "xmlsec1")
+	dir := t.TempDir()
+	template := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="` + algExclusive + `"/><ds:SignatureMethod Algorithm="` + method + `"/>` +
+		`<ds:Reference URI="#` + id + `"><ds:Transforms><ds:Transform Algorithm="` + algEnveloped + `"/><ds:Transform Algorithm="` + algExclusive + `"/></ds:Transforms><ds:DigestMethod Algorithm="` + algSHA256 + `"/><ds:DigestValue/></ds:Reference></ds:SignedInfo><ds:SignatureValue/></ds:Signature>`
+	key, in := filepath.Join(dir, "key.pem"), filepath.Join(dir, "in.xml")
+	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k.PrivateKey}))
+	write(t, in, []byte(strings.Replace(document, next, template+next, 1)))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	signed, err := exec.CommandContext(ctx, program, "--sign", "--privkey-pem", key, "--id-attr:ID", namespaces[nsMD].uri+":EntityDescriptor",
+		"--id-attr:ID", namespaces[nsSAMLP].uri+":AuthnRequest", in).CombinedOutput()
+	if err != nil {
+		t.Fatalf("xmlsec1: %v\n%s", err, signed)
+	}
+	return string(signed)
 }
 
 func TestOurMetadataIsSignedWhereThatIsWanted(t *testing.T) {
