@@ -12,6 +12,7 @@ import (
 // to read.
 type Facts struct {
 	Source     string    // the file that its metadata was read from
+	Vouched    bool      // that is signed by whom the operator named
 	ValidUntil time.Time // of the metadata; zero: it does not say
 	Services   []Service // where assertions may go
 	Logout     []Service // where logout messages may
@@ -35,7 +36,7 @@ type Key struct {
 
 // Facts says what is known of sp.
 func (sp *Provider) Facts() Facts {
-	f := Facts{Source: sp.source, ValidUntil: sp.validUntil, Encrypt: EncryptNever}
+	f := Facts{Source: sp.source, Vouched: sp.vouched, ValidUntil: sp.validUntil, Encrypt: EncryptNever}
 	for _, e := range sp.endpoints {
 		f.Services = append(f.Services, Service{e.location, "HTTP-POST", e.location == sp.ACS})
 	}
@@ -50,17 +51,17 @@ func (sp *Provider) Facts() Facts {
 		f.Logout = append(f.Logout, Service{Location: s.location, Binding: binding})
 	}
 	for _, cert := range sp.keys {
-		f.Keys = append(f.Keys, Key{"signing", keyKind(cert), cert.NotAfter})
+		f.Keys = append(f.Keys, Key{"signing", KeyKind(cert), cert.NotAfter})
 	}
 	if to := sp.recipient; to != nil {
-		f.Keys = append(f.Keys, Key{"encryption", keyKind(to.certificate), to.certificate.NotAfter})
+		f.Keys = append(f.Keys, Key{"encryption", KeyKind(to.certificate), to.certificate.NotAfter})
 		f.Encrypt = to.cipher.choice
 	}
 	return f
 }
 
-// keyKind names a certificate's key: its algorithm and its size.
-func keyKind(cert *x509.Certificate) string {
+// KeyKind names a certificate's key: its algorithm and its size.
+func KeyKind(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA-%d", key.N.BitLen())

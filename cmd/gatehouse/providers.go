@@ -108,7 +108,7 @@ func listProvider(w io.Writer, cfg *config.Config, sp saml.Provider) {
 	}
 	fmt.Fprintln(w, shown(sp.Name))
 	line("entity ID", "%s", shown(sp.EntityID))
-	line("metadata", "%s%s", f.Source, until(", good until ", f.ValidUntil))
+	line("metadata", "%s%s%s", f.Source, mark(f.Vouched, ", its signature good"), until(", good until ", f.ValidUntil))
 	for _, s := range f.Services {
 		line("answers go to", "%s by %s%s", shown(s.Location), s.Binding, mark(s.Default, ", unless it asks for another place"))
 	}
@@ -119,7 +119,7 @@ func listProvider(w io.Writer, cfg *config.Config, sp saml.Provider) {
 		line("key for "+k.Use, "%s, its certificate until %s", k.Kind, k.Until.UTC().Format(time.DateOnly))
 	}
 	line("requests", "%s", cmp.Or(mark(sp.SignedRequests, "must be signed"), "may be unsigned"))
-	line("signed", "%s", sp.Sign)
+	line("signed", "%s, by %s", sp.Sign, sp.Signature)
 	line("encrypted", "%s", f.Encrypt)
 	line("name", "%s", saml.NameKind(sp.NameIDFormat))
 	for i, r := range cfg.Access.Access.Rules {
