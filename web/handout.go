@@ -254,7 +254,7 @@ func (s *Server) askAgain(w http.ResponseWriter, r *http.Request, v *visit, list
 	if wantsJSON(r) {
 		return errConfirm
 	}
-	p := confirmPage{frame: s.frame(&v.Session, ""), Path: r.URL.Path, Does: takeKeys}
+	p := confirmPage{frame: s.frame(v, ""), Path: r.URL.Path, Does: takeKeys}
 	if as := r.PostForm.Get("as"); as == string(gatehouse.FormConsole) || as == string(gatehouse.FormPost) {
 		p.Does = openConsole
 	}

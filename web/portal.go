@@ -83,7 +83,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	who := v.Session
 	held, likes := s.held(who), s.taste(r, who)
-	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username, Once: newClick(),
+	p := portalPage{frame: s.frame(v, "portal.js"), Username: who.User.Username, Once: newClick(),
 		ShelvesHere: shelvesHere, ListHere: listHere, Found: true}
 	p.Query = r.URL.Query().Get("q")
 	p.Name = firstName(who.User)

@@ -65,8 +65,10 @@ type rolePage struct {
 	Destination string // console page to open, as asked for
 	Scopes      []scopeChoice
 	Texts       []textForm
-	Lines       []textForm // what a pickup line can fetch
-	Blocked     string     // why it cannot be handed out; empty: it can
+	Download    bool           // as a file, without script
+	Line        gatehouse.Form // the pickup line that was chosen
+	Lines       []textForm     // what a pickup line can fetch
+	Blocked     string         // why it cannot be handed out; empty: it can
 	Stale       *moment
 }
 
@@ -110,7 +112,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 		script = ""
 	}
 	last := s.taste(r, v.Session).uses[useKey(e.Account.ID, e.Role.Name)]
-	p := rolePage{frame: s.frame(&v.Session, script), Account: viewOf(e.Account), Role: e.Role.Name, ARN: e.Role.ARN(),
+	p := rolePage{frame: s.frame(v, script), Account: viewOf(e.Account), Role: e.Role.Name, ARN: e.Role.ARN(),
 		Path: rolePath(e.Account.ID, e.Role.Name), Link: s.public.String() + linkPath(e), Why: whyPath(e.Account.ID, e.Role.Name),
 		Texts: textForms, Lines: lineForms, Regions: suggestions, Blocked: e.Blocked, Confirm: e.Confirm, Once: newClick()}
 	p.Profile = cmp.Or(last.Profile, s.profileFor(e))
@@ -121,6 +123,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 	most, byRole := s.deps.Broker.Longest(r.Context(), e)
 	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)
 	p.Destination = consoleWish(q.Get("destination"))
+	p.Download, p.Line = q.Get("download") == "1", gatehouse.Form(q.Get("line"))
 	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
 		p.Scopes = append(p.Scopes, scopeChoice{o, o.Name == q.Get("scope") && o.Why == ""})
 	}
