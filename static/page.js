@@ -1,6 +1,6 @@
 // What every page does once it is there: times in the reader's own zone, the
-// person menu, the key that leads to the search box, and word of a session
-// that is about to end. Without it pages show UTC and work as they are. Its
+// person menu, the key that leads to the search box, clicks that count once,
+// and word of a session that is about to end. Without it pages show UTC and work as they are. Its
 // words are the page's (data-say-…).
 
 for (const t of document.querySelectorAll("time[datetime]")) {
@@ -15,6 +15,26 @@ for (const t of document.querySelectorAll("time[datetime]")) {
 function clock(at, day = {}) {
   return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...day });
 }
+
+// A click counts once: no second one passes while the first is on its way, and
+// each has a name of its own, by which the server knows a reload.
+let last = -Infinity;
+let by = null;
+addEventListener(
+  "submit",
+  (e) => {
+    if (e.target.method !== "post") return;
+    const now = performance.now();
+    if (now - last < 1000 && by === (e.submitter ?? e.target)) {
+      e.preventDefault();
+      return;
+    }
+    [last, by] = [now, e.submitter ?? e.target];
+    const name = e.target.elements.once;
+    if (name) name.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  },
+  true,
+);
 
 const strip = document.querySelector("[data-ending]");
 if (strip) watchTheEnd();
@@ -88,8 +108,11 @@ function watchTheEnd() {
     return a;
   };
   strip.addEventListener("focusin", (e) => (back = strip.contains(e.relatedTarget) ? back : (e.relatedTarget ?? back)));
-  document.addEventListener("visibilitychange", () => document.hidden || look(true));
-  learn({ left: Number(said.left), most: Number(said.most) });
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(look, 300, true); // a page that is shown again by Back loads anew meanwhile
+  });
+  learn({ left: Number(said.seconds), most: Number(said.most) });
   look();
 }
 

@@ -12,7 +12,6 @@ const keysOff = "gatehouse.keys.off";
 greet(document.querySelector("[data-greet]"));
 if (form) {
   name(form);
-  once(form);
   filterAsTyped();
   walkWithKeys();
   stars();
@@ -37,23 +36,6 @@ function name(part) {
       control.setAttribute("aria-label", fill(control.tagName === "A" ? form.dataset.sayKeys : form.dataset.sayConsole, { role: control.textContent.trim(), account }));
     }
   }
-}
-
-// once gives every click a name of its own, by which the server knows a
-// reload, and lets no second click pass while the first is on its way.
-function once(form) {
-  let last = -Infinity;
-  let by = null;
-  form.addEventListener("submit", (e) => {
-    if (e.submitter?.name) return; // a star
-    const now = performance.now();
-    if (now - last < 1000 && by === e.submitter) {
-      e.preventDefault();
-      return;
-    }
-    [last, by] = [now, e.submitter];
-    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  });
 }
 
 function filterAsTyped() {

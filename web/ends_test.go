@@ -34,7 +34,7 @@ func (h *house) told(method, cookie string) (ends, int) {
 func TestASessionIsExtendedByAClickAndNotByAPageThatIsOpen(t *testing.T) {
 	h := newHouse(t)
 	cookie := h.signIn()
-	wantContains(t, wantStatus(t, h.get("/", cookie), 200), `data-ending="/me/session" data-left="3600" data-most="43200"`)
+	wantContains(t, wantStatus(t, h.get("/", cookie), 200), `data-ending="/me/session" data-seconds="3600" data-most="43200"`)
 	steps := []struct {
 		name   string
 		after  time.Duration

@@ -104,7 +104,7 @@ func (s *Server) handOut(w http.ResponseWriter, r *http.Request, v *visit) error
 	g, err := s.deps.Broker.Grant(r.Context(), v.Session, want.ask)
 	if err != nil {
 		undo()
-		return err
+		return lostRole(want.ask, err)
 	}
 	if err := s.answerGrant(w, r, g, want); err != nil {
 		return err

@@ -284,9 +284,14 @@ func pairOf(e gatehouse.Entitlement) role {
 
 func viewOf(a gatehouse.Account) accountView {
 	env := environmentInFull(a.Environment)
-	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(a.Name, a.ID), Owner: a.Owner,
-		Environment: env, Colour: cmp.Or(a.Colour, colours[env], "gray")}
+	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(straight.Replace(a.Name), a.ID), Owner: straight.Replace(a.Owner),
+		Environment: straight.Replace(env), Colour: cmp.Or(a.Colour, colours[env], "gray")}
 }
+
+// straight is a name without the characters that turn around what stands
+// beside it (UAX #9, explicit formatting): titles and options are plain text,
+// where nothing else ends them. Hebrew and Arabic need none of them.
+var straight = strings.NewReplacer("\u202a", "", "\u202b", "", "\u202c", "", "\u202d", "", "\u202e", "", "\u2066", "", "\u2067", "", "\u2068", "", "\u2069", "")
 
 // colours of environments, unless the account has one of its own; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}

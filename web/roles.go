@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -146,6 +147,14 @@ func (e *notHeld) why() string {
 		return ""
 	}
 	return whyPath(e.account, e.role)
+}
+
+// lostRole is err for somebody whose page still had the role: it leads to why not.
+func lostRole(ask gatehouse.Ask, err error) error {
+	if !errors.Is(err, gatehouse.ErrNotEntitled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", &notHeld{ask.Account, ask.Role}, err)
 }
 
 // find is the entitlement to a role of an account. IAM's role names are
