@@ -116,6 +116,51 @@ function watchTheEnd() {
   look();
 }
 
+const lasts = document.querySelector("select[data-say-until]");
+if (lasts) offerTimes();
+
+// offerTimes says of each duration when it would be over, and offers the end
+// of a working day where the role lasts that long.
+function offerTimes() {
+  const evening = 18;
+  const offered = [...lasts.options].map((option) => ({ option, words: option.text, seconds: Number(option.value) }));
+  const most = Math.max(...offered.map((o) => o.seconds));
+  const end = new Option();
+  const write = (option, text) => {
+    if (option.text !== text) option.text = text;
+  };
+  const tell = () => {
+    const now = Date.now();
+    const words = lasts.dataset;
+    for (const { option, words: duration, seconds } of offered) {
+      write(option, words.sayLasts.replace("{duration}", duration).replace("{time}", clock(new Date(now + seconds * 1000))));
+    }
+    const at = new Date(now).setHours(evening, 0, 0, 0);
+    const left = Math.floor((at - now) / 1000);
+    if (left < 900 || left > most) {
+      end.remove();
+      return;
+    }
+    end.value = left;
+    write(end, words.sayUntil.replace("{time}", clock(new Date(at))));
+    if (!end.isConnected) lasts.add(end);
+  };
+  tell();
+  setInterval(tell, 15e3);
+}
+
+const regions = document.querySelector("[data-regions]");
+if (regions) {
+  const field = document.querySelector("#region");
+  regions.hidden = false;
+  regions.addEventListener("change", () => {
+    field.value = regions.value;
+    regions.selectedIndex = 0;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+  });
+}
+
 const menu = document.querySelector("details.menu");
 if (menu) {
   addEventListener("click", (e) => {

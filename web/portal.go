@@ -36,10 +36,14 @@ type portalPage struct {
 	ShelvesHere, ListHere string
 
 	Applications []application
+	Opened       []application // the starred ones, above the roles
 }
 
 // application is a service provider that the person may open.
-type application struct{ Name, Path string }
+type application struct {
+	Name, ID, Path string
+	Starred        bool
+}
 
 // section is the accounts of one environment, or of a shelf.
 type section struct {
@@ -97,7 +101,10 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
 	p.Alive, p.Next = alive(likes, s.now())
-	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query, likes.applications)
+	if p.Query == "" {
+		p.Opened = slices.DeleteFunc(slices.Clone(p.Applications), func(a application) bool { return !a.Starred })
+	}
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -230,14 +237,17 @@ func alive(t taste, now time.Time) (string, *moment) {
 	return stillGood(n), &at
 }
 
-// applicationsOf are those that match the search box. Opening one begins a
-// sign-in there, as a link on any other page would.
-func applicationsOf(all []gatehouse.Application, query string) []application {
-	var list []application
+// applicationsOf are those whose names hold every word of the search box.
+// Opening one begins a sign-in there, as a link on any other page would.
+func applicationsOf(all []gatehouse.Application, query string, starred []string) (list []application) {
+	words := strings.Fields(strings.ToLower(query))
 	for _, a := range all {
-		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
-			list = append(list, application{a.Name, "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
+		name := strings.ToLower(a.Name)
+		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
+			continue
 		}
+		list = append(list, application{Name: straight.Replace(a.Name), ID: a.EntityID, Starred: slices.Contains(starred, a.EntityID),
+			Path: "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
 	}
 	return list
 }

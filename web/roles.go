@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,11 +30,8 @@ const usual = time.Hour
 // lifetimes are what the duration select offers, up to the role's limit.
 var lifetimes = []time.Duration{shortest, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, longest}
 
-// suggestions are regions that the region field offers; any other may be typed.
-var suggestions = []string{
-	"ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1", "eu-central-1", "eu-north-1",
-	"eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
-}
+// region is one that the region field offers, and where it is.
+type region struct{ Name, Place string }
 
 // textForm is one tab: a form of credentials as text, under the words that
 // AWS's own portal uses.
@@ -60,7 +56,7 @@ type rolePage struct {
 	Confirm     bool   // one click more before a hand-out
 	Profile     string
 	Region      string
-	Regions     []string
+	Regions     []region
 	Durations   []choice
 	Cap         string // why there are no longer ones
 	Destination string // console page to open, as asked for
@@ -175,16 +171,17 @@ func durations(most time.Duration, wish string, byRole bool) ([]choice, string) 
 		most = longest
 	}
 	var offered []time.Duration
-	for _, d := range lifetimes {
-		if d < most {
+	selected := min(usual, most)
+	if d, err := readDuration(wish); err == nil && d > 0 && d <= most {
+		selected = d // that a page offered it, or a link names it
+	}
+	for _, d := range append([]time.Duration{most, selected}, lifetimes...) {
+		if d <= most {
 			offered = append(offered, d)
 		}
 	}
-	offered = append(offered, most)
-	selected := min(usual, most)
-	if n, err := strconv.Atoi(wish); err == nil && slices.Contains(offered, time.Duration(n)*time.Second) {
-		selected = time.Duration(n) * time.Second
-	}
+	slices.Sort(offered)
+	offered = slices.Compact(offered)
 	choices := make([]choice, 0, len(offered))
 	for _, d := range offered {
 		choices = append(choices, choice{int(d.Seconds()), inWords(d), d == selected})

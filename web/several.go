@@ -32,7 +32,7 @@ type severalPage struct {
 	None      bool
 	Most      int
 	Region    string
-	Regions   []string
+	Regions   []region
 	Durations []choice
 	Scopes    []scopeChoice
 	Refused   string // what needs correcting

@@ -70,6 +70,17 @@ const (
 	othersTitle     = "Other accounts"
 )
 
+// suggestions are regions that the region field offers; any other may be
+// typed (AWS Regions and Availability Zones, "Available Regions").
+var suggestions = []region{
+	{"af-south-1", "Cape Town"}, {"ap-east-1", "Hong Kong"}, {"ap-northeast-1", "Tokyo"}, {"ap-northeast-2", "Seoul"}, {"ap-northeast-3", "Osaka"},
+	{"ap-south-1", "Mumbai"}, {"ap-south-2", "Hyderabad"}, {"ap-southeast-1", "Singapore"}, {"ap-southeast-2", "Sydney"}, {"ap-southeast-3", "Jakarta"},
+	{"ap-southeast-4", "Melbourne"}, {"ca-central-1", "Central Canada"}, {"ca-west-1", "Calgary"}, {"eu-central-1", "Frankfurt"}, {"eu-central-2", "Zurich"},
+	{"eu-north-1", "Stockholm"}, {"eu-south-1", "Milan"}, {"eu-south-2", "Spain"}, {"eu-west-1", "Ireland"}, {"eu-west-2", "London"}, {"eu-west-3", "Paris"},
+	{"il-central-1", "Tel Aviv"}, {"me-central-1", "United Arab Emirates"}, {"me-south-1", "Bahrain"}, {"sa-east-1", "São Paulo"}, {"us-east-1", "N. Virginia"},
+	{"us-east-2", "Ohio"}, {"us-west-1", "N. California"}, {"us-west-2", "Oregon"},
+}
+
 // textForms are the forms of credentials as text, under the words that AWS's
 // own portal uses: many an internal wiki names them.
 var textForms = []textForm{
