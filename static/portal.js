@@ -12,7 +12,6 @@ const keysOff = "gatehouse.keys.off";
 greet(document.querySelector("[data-greet]"));
 if (form) {
   name(form);
-  once(form);
   filterAsTyped();
   walkWithKeys();
   stars();
@@ -39,28 +38,12 @@ function name(part) {
   }
 }
 
-// once gives every click a name of its own, by which the server knows a
-// reload, and lets no second click pass while the first is on its way.
-function once(form) {
-  let last = -Infinity;
-  let by = null;
-  form.addEventListener("submit", (e) => {
-    if (e.submitter?.name) return; // a star
-    const now = performance.now();
-    if (now - last < 1000 && by === e.submitter) {
-      e.preventDefault();
-      return;
-    }
-    [last, by] = [now, e.submitter];
-    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  });
-}
-
 function filterAsTyped() {
   // A search that the server answered left the other rows out: it answers the
   // next one as well.
   const complete = box.value === "";
-  const shelves = [...form.querySelectorAll(".shelf")];
+  const shelves = [...document.querySelectorAll(".shelf")];
+  const applications = document.querySelector("[data-applications]");
   let groups;
 
   box.addEventListener("input", () => {
@@ -89,7 +72,14 @@ function filterAsTyped() {
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
     let accounts = 0;
     let roles = 0;
-    for (const shelf of shelves) set(shelf, words.length > 0 || !shelf.querySelector(".row"));
+    for (const shelf of shelves) set(shelf, words.length > 0 || !shelf.querySelector(".row, .app"));
+    let opens = 0;
+    for (const app of applications?.querySelectorAll(".app") ?? []) {
+      const name = app.querySelector("bdi").textContent.toLowerCase();
+      set(app, !words.every((w) => name.includes(w)));
+      opens += app.hidden ? 0 : 1;
+    }
+    if (applications) set(applications, opens === 0);
     for (const group of groups) {
       let any = false;
       for (const row of group.rows) {
@@ -109,7 +99,7 @@ function filterAsTyped() {
       }
       set(group.node, !any);
     }
-    nothing.hidden = roles > 0;
+    nothing.hidden = roles + opens > 0;
     nothing.querySelector("[data-query]").textContent = query.trim();
     found.textContent = words.length && roles ? fill(form.dataset.sayMatch, { accounts: count(accounts, form.dataset.sayAccounts), roles: count(roles, form.dataset.sayRoles) }) : "";
   }
@@ -135,7 +125,7 @@ function rowOf(node) {
 
 // controls are the first buttons of all roles that are shown, in order.
 function controls() {
-  return [...form.querySelectorAll(".group:not([hidden]) .row:not([hidden]) .pair:not([hidden])")].map(control);
+  return [...document.querySelectorAll(".group:not([hidden]) .row:not([hidden]) .pair:not([hidden]), [data-applications]:not([hidden]) .app:not([hidden])")].map(control);
 }
 
 function control(pair) {
@@ -220,7 +210,7 @@ function say(text) {
 
 // stars keeps the list where it is while the server takes note.
 function stars() {
-  form.addEventListener("click", async (e) => {
+  document.addEventListener("click", async (e) => {
     const star = e.target.closest(".star");
     if (!star) return;
     e.preventDefault();
@@ -233,7 +223,7 @@ function stars() {
         headers: { Accept: "application/json" },
       });
       const told = await answer.json();
-      if (answer.ok) shine(told.favourites);
+      if (answer.ok) (told.favourites ? shine : shineApplications)(told.favourites ?? told.applications);
       else if (told.login) location.assign(told.login);
       else say(`${told.title} ${told.text}`);
     } catch {
@@ -247,18 +237,29 @@ function shine(favourites) {
   const shelf = form.querySelector("[data-shelf=favourites]");
   const list = shelf.querySelector("ul");
   const held = list.contains(document.activeElement) && document.activeElement.closest(".row").querySelector(".star").value;
-  for (const star of form.querySelectorAll(".star")) {
-    const on = favourites.includes(star.value);
-    star.name = on ? "unstar" : "star";
-    star.setAttribute("aria-pressed", String(on));
-    star.textContent = on ? "★" : "☆";
-  }
+  for (const star of form.querySelectorAll(".star")) light(star, favourites.includes(star.value));
   const rows = [...form.querySelectorAll(".group:not(.shelf) .row")].filter((row) => favourites.includes(row.querySelector(".star").value));
   const byName = (a, b) => a.querySelector("h3").textContent.toLowerCase().localeCompare(b.querySelector("h3").textContent.toLowerCase());
   list.replaceChildren(...rows.sort(byName).map((row) => whole(row.cloneNode(true))));
   shelf.hidden = rows.length === 0 || box.value.trim() !== "";
   // The row that had the focus is gone from the shelf, or made anew: go on there.
   if (held) form.querySelector(`.group:not([hidden]) .star[value="${held}"]`)?.focus();
+}
+
+function shineApplications(favourites) {
+  const shelf = document.querySelector("[data-shelf=applications]");
+  const held = shelf.contains(document.activeElement) && document.activeElement.value;
+  for (const star of document.querySelectorAll(".app .star")) light(star, favourites.includes(star.value));
+  const chosen = [...document.querySelectorAll("[data-applications] .app")].filter((app) => favourites.includes(app.querySelector(".star").value));
+  shelf.querySelector("p").replaceChildren(...chosen.flatMap((app) => [whole(app.cloneNode(true)), " "]));
+  shelf.hidden = chosen.length === 0 || box.value.trim() !== "";
+  if (held) [...document.querySelectorAll(".group:not([hidden]) .app .star")].find((star) => star.value === held)?.focus();
+}
+
+function light(star, on) {
+  star.name = on ? "unstar" : "star";
+  star.setAttribute("aria-pressed", String(on));
+  star.textContent = on ? "★" : "☆";
 }
 
 function whole(row) {

@@ -24,7 +24,6 @@ part("park").addEventListener("click", park);
 part("copy-line").addEventListener("click", () => toClipboard(part("line"), part("copy-line")));
 part("link").addEventListener("click", makeAddress);
 share();
-once();
 part("copy").addEventListener("click", copy);
 part("show").addEventListener("click", () => reveal(part("show").getAttribute("aria-pressed") !== "true"));
 part("download").addEventListener("click", download);
@@ -80,21 +79,6 @@ async function get() {
 // click names one click, by which the server knows the same one again.
 function click() {
   return "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-// once lets a form that leaves in a new tab be sent one time per click.
-function once() {
-  let last = -Infinity;
-  let by = null;
-  form.addEventListener("submit", (e) => {
-    const now = performance.now();
-    if (now - last < 1000 && by === e.submitter) {
-      e.preventDefault();
-      return;
-    }
-    [last, by] = [now, e.submitter];
-    form.elements.once.value = click();
-  });
 }
 
 // park asks for a line that fetches the credentials in the form that is shown.

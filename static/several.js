@@ -7,7 +7,6 @@ if (form) {
   const said = form.querySelector("[data-ticked]");
   const boxes = [...form.querySelectorAll("input[name=role]")];
   const most = Number(form.dataset.several);
-  let last = -Infinity;
 
   const tell = () => {
     const n = boxes.filter((b) => b.checked).length;
@@ -15,15 +14,6 @@ if (form) {
     said.textContent = n === 0 ? "" : (n > most ? sayTooMany : sayTicked).replace("{n}", n).replace("{more}", n - most);
   };
   form.addEventListener("input", tell);
-  form.addEventListener("submit", (e) => {
-    const now = performance.now();
-    if (now - last < 1000) {
-      e.preventDefault();
-      return;
-    }
-    last = now;
-    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  });
   tell();
 
   // The search box narrows what is shown; what is ticked stays ticked, and stays.

@@ -31,14 +31,6 @@ type toldAttribute struct {
 	Values []string
 }
 
-// kinds says what a person may want to know of the name that they have at an
-// application.
-var kinds = map[string]string{
-	"persistent":   "A name that no other application has, the same at every sign-in.",
-	"transient":    "A name for this session only.",
-	"emailAddress": "Your mail address.",
-}
-
 // applicationsTold shows one's own releases: the Broker settles them as it
 // does for the assertion itself.
 func (s *Server) applicationsTold(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -46,7 +38,7 @@ func (s *Server) applicationsTold(w http.ResponseWriter, r *http.Request, v *vis
 	if err != nil {
 		return err
 	}
-	p := applicationsPage{frame: s.frame(&v.Session, "")}
+	p := applicationsPage{frame: s.frame(v, "")}
 	if stale {
 		at := momentOf(v.Session.User.ReadAt)
 		p.Stale = &at
@@ -58,13 +50,13 @@ func (s *Server) applicationsTold(w http.ResponseWriter, r *http.Request, v *vis
 }
 
 func toldOf(r access.Release) told {
-	t := told{application: applicationOf(r.Provider.Name, r.Provider.EntityID), EntityID: r.Provider.EntityID,
+	t := told{application: applicationOf(r.Provider.Name, r.Provider.EntityID, false), EntityID: r.Provider.EntityID,
 		NameID: r.NameID.Value, Kind: kinds[r.NameKind()]}
 	for _, a := range r.Attributes {
 		t.Attributes = append(t.Attributes, toldAttribute{a.Name, a.Values})
 	}
 	if r.Err != nil {
-		t.Why = "It is told nothing, and cannot be opened."
+		t.Why = toldNothing
 		if invalid := (*gatehouse.Invalid)(nil); errors.As(r.Err, &invalid) {
 			t.Why = invalid.Why
 		}
@@ -74,6 +66,6 @@ func toldOf(r access.Release) told {
 
 // applicationOf leads to a sign-in that begins here, as a link on any other
 // page would.
-func applicationOf(name, entityID string) application {
-	return application{name, "/saml/launch?" + url.Values{"sp": {entityID}}.Encode()}
+func applicationOf(name, entityID string, starred bool) application {
+	return application{Name: straight.Replace(name), ID: entityID, Starred: starred, Path: "/saml/launch?" + url.Values{"sp": {entityID}}.Encode()}
 }

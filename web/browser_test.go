@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type browser struct {
 	ctx    context.Context
 	origin string
 	house  *house
+	ahead  atomic.Int64 // how far the portal's clock is before the browser's
 
 	mu     sync.Mutex
 	errors []string // what the console said: a CSP violation, an exception
@@ -36,8 +38,9 @@ func openBrowser(t *testing.T, roles []gatehouse.Entitlement) *browser {
 	program := outside.Program(t, "chromium", "chromium")
 	front := httptest.NewUnstartedServer(nil)
 	b := &browser{t: t, origin: "http://" + front.Listener.Addr().String()}
-	b.house = newHouse(t, func(c *Config, d *Deps) { c.PublicURL, d.Now = b.origin, time.Now })
-	b.house.records.now, b.house.broker.now = time.Now, time.Now
+	now := func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) }
+	b.house = newHouse(t, func(c *Config, d *Deps) { c.PublicURL, d.Now = b.origin, now })
+	b.house.records.now, b.house.broker.now = now, now
 	b.house.broker.entitlements = roles
 	front.Config.Handler = b.house.server.Handler()
 	front.Start()

@@ -104,7 +104,7 @@ func (s *Server) handOut(w http.ResponseWriter, r *http.Request, v *visit) error
 	g, err := s.deps.Broker.Grant(r.Context(), v.Session, want.ask)
 	if err != nil {
 		undo()
-		return err
+		return lostRole(want.ask, err)
 	}
 	if err := s.answerGrant(w, r, g, want); err != nil {
 		return err
@@ -254,7 +254,7 @@ func (s *Server) askAgain(w http.ResponseWriter, r *http.Request, v *visit, list
 	if wantsJSON(r) {
 		return errConfirm
 	}
-	p := confirmPage{frame: s.frame(&v.Session, ""), Path: r.URL.Path, Does: takeKeys}
+	p := confirmPage{frame: s.frame(v, ""), Path: r.URL.Path, Does: takeKeys}
 	if as := r.PostForm.Get("as"); as == string(gatehouse.FormConsole) || as == string(gatehouse.FormPost) {
 		p.Does = openConsole
 	}

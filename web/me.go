@@ -53,7 +53,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	p := historyPage{frame: s.frame(&v.Session, ""), None: len(all) == 0 && before.IsZero()}
+	p := historyPage{frame: s.frame(v, ""), None: len(all) == 0 && before.IsZero()}
 	held, now := s.held(v.Session).rows, s.now()
 	for _, e := range all {
 		shown := shownEvent(e, held)
@@ -178,7 +178,7 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	p := sessionsPage{frame: s.frame(&v.Session, "")}
+	p := sessionsPage{frame: s.frame(v, "")}
 	for _, k := range all {
 		one := k.visit
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),

@@ -35,11 +35,15 @@ type portalPage struct {
 	ShelvesHere, ListHere string
 
 	Applications []application
+	Opened       []application // the starred ones, above the roles
 	Strange      []programView // command-line sign-ins in new places
 }
 
 // application is a service provider that the person may open.
-type application struct{ Name, Path string }
+type application struct {
+	Name, ID, Path string
+	Starred        bool
+}
 
 // section is the accounts of one environment, or of a shelf.
 type section struct {
@@ -83,7 +87,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	who := v.Session
 	held, likes := s.held(who), s.taste(r, who)
-	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username, Once: newClick(),
+	p := portalPage{frame: s.frame(v, "portal.js"), Username: who.User.Username, Once: newClick(),
 		ShelvesHere: shelvesHere, ListHere: listHere, Found: true}
 	p.Query = r.URL.Query().Get("q")
 	p.Name = firstName(who.User)
@@ -98,6 +102,10 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
 	p.Alive, p.Next = alive(likes, s.now())
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query, likes.applications)
+	if p.Query == "" {
+		p.Opened = slices.DeleteFunc(slices.Clone(p.Applications), func(a application) bool { return !a.Starred })
+	}
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -230,13 +238,15 @@ func alive(t taste, now time.Time) (string, *moment) {
 	return stillGood(n), &at
 }
 
-// applicationsOf are those that match the search box.
-func applicationsOf(all []gatehouse.Application, query string) []application {
-	var list []application
+// applicationsOf are those whose names hold every word of the search box.
+func applicationsOf(all []gatehouse.Application, query string, starred []string) (list []application) {
+	words := strings.Fields(strings.ToLower(query))
 	for _, a := range all {
-		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
-			list = append(list, applicationOf(a.Name, a.EntityID))
+		name := strings.ToLower(a.Name)
+		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
+			continue
 		}
+		list = append(list, applicationOf(a.Name, a.EntityID, slices.Contains(starred, a.EntityID)))
 	}
 	return list
 }
@@ -283,9 +293,14 @@ func pairOf(e gatehouse.Entitlement) role {
 
 func viewOf(a gatehouse.Account) accountView {
 	env := environmentInFull(a.Environment)
-	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(a.Name, a.ID), Owner: a.Owner,
-		Environment: env, Colour: cmp.Or(a.Colour, colours[env], "gray")}
+	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(straight.Replace(a.Name), a.ID), Owner: straight.Replace(a.Owner),
+		Environment: straight.Replace(env), Colour: cmp.Or(a.Colour, colours[env], "gray")}
 }
+
+// straight is a name without the characters that turn around what stands
+// beside it (UAX #9, explicit formatting): titles and options are plain text,
+// where nothing else ends them. Hebrew and Arabic need none of them.
+var straight = strings.NewReplacer("\u202a", "", "\u202b", "", "\u202c", "", "\u202d", "", "\u202e", "", "\u2066", "", "\u2067", "", "\u2068", "", "\u2069", "")
 
 // colours of environments, unless the account has one of its own; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}

@@ -103,7 +103,7 @@ func (s *Server) deviceForm(w http.ResponseWriter, r *http.Request, v *visit) er
 }
 
 func (s *Server) showDevice(w http.ResponseWriter, v *visit, status int, code, refused string) error {
-	p := devicePage{frame: s.frame(&v.Session, ""), Code: code, Refused: refused}
+	p := devicePage{frame: s.frame(v, ""), Code: code, Refused: refused}
 	p.Narrow = true
 	return s.render(w, status, "device.html", p)
 }
@@ -111,7 +111,7 @@ func (s *Server) showDevice(w http.ResponseWriter, v *visit, status int, code, r
 // consent begins the page that asks.
 func (s *Server) consent(r *http.Request, v *visit, client string) consentPage {
 	all := s.deps.Broker.Entitlements(v.Session)
-	p := consentPage{frame: s.frame(&v.Session, ""), Client: client, Own: factsFrom(r.Context()).ip, Lasts: inWords(s.cfg.Session.CLI),
+	p := consentPage{frame: s.frame(v, ""), Client: client, Own: factsFrom(r.Context()).ip, Lasts: inWords(s.cfg.Session.CLI),
 		Roles: rolesAmong(len(all), len(rowsOf(all)))}
 	p.Narrow = true
 	return p
@@ -145,7 +145,7 @@ func (s *Server) answerDevice(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	p := answeredPage{frame: s.frame(&v.Session, ""), Client: waiting.Client, Agreed: agreed}
+	p := answeredPage{frame: s.frame(v, ""), Client: waiting.Client, Agreed: agreed}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "answered.html", p)
 }

@@ -22,6 +22,7 @@ type frame struct {
 	Support  support // whom to ask
 	Notice   string  // the operator's line
 	Person   *person // who is signed in; nil: the page has no header
+	Ends     ends    // when their session does
 	Query    string  // what the search box holds
 	SearchAt string  // which page it searches
 	Script   string  // the page's own module; empty: none
@@ -34,14 +35,15 @@ type person struct{ Name, Username, Directory string }
 // support is whom to ask, as a link where it is one.
 type support struct{ Text, Href string }
 
-// frame begins a page. s may be nil: nobody is signed in.
-func (s *Server) frame(who *gatehouse.Session, script string) frame {
+// frame begins a page. v may be nil: nobody is signed in.
+func (s *Server) frame(v *visit, script string) frame {
 	f := frame{Product: s.cfg.Portal.Name, Support: supportFrom(s.cfg.Portal.Support), Notice: s.cfg.Portal.Notice, SearchAt: "/", Script: script}
 	if s.logo != nil {
 		f.Logo = s.logo.path
 	}
-	if who != nil {
-		f.Person = &person{Name: displayName(who.User), Username: who.User.Username, Directory: who.User.Directory}
+	if v != nil {
+		u := v.Session.User
+		f.Person, f.Ends = &person{Name: displayName(u), Username: u.Username, Directory: u.Directory}, s.ends(v)
 	}
 	return f
 }

@@ -25,6 +25,8 @@ func (s *Server) routes() []route {
 		{"POST", "/login", s.login},
 		{"GET", "/login/windows", s.windows},
 		{"POST", "/logout", s.logout},
+		{"GET", "/me/session", s.sessionEnds},
+		{"POST", "/me/session", s.staySignedIn},
 		{"POST", "/me/favourites", s.signedIn(s.favourite)},
 		{"GET", "/me/password", s.passwordForm},
 		{"POST", "/me/password", s.password},

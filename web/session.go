@@ -307,19 +307,22 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 
 // backNames are the wishes that a form may hold: of a role's page, of the page
 // of several, and of a program that asks for a sign-in.
-var backNames = []string{"destination", "region", "duration", "scope", "profile", "role",
-	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method"}
+var backNames = []string{"role", "region", "duration", "scope", "profile", "line", "download",
+	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method", "destination"}
 
 // pathBack is where to return after a sign-in: the page itself, or the page
-// whose form was sent, with the wishes that it held.
+// whose form was sent, with the wishes that it held, as far as they fit.
 func pathBack(r *http.Request) string {
 	if r.Method != http.MethodPost {
 		return r.URL.RequestURI()
 	}
 	back := r.URL.Path
-	if readForm(r) == nil {
-		if q := kept(r.PostForm, backNames...); q != "" {
-			back += "?" + q
+	if readForm(r) != nil {
+		return back
+	}
+	for n := len(backNames); n > 0; n-- {
+		if q := kept(r.PostForm, backNames[:n]...); q != "" && len(back)+1+len(q) <= longestNext {
+			return back + "?" + q
 		}
 	}
 	return back

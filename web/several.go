@@ -32,7 +32,7 @@ type severalPage struct {
 	None      bool
 	Most      int
 	Region    string
-	Regions   []string
+	Regions   []region
 	Durations []choice
 	Scopes    []scopeChoice
 	Refused   string // what needs correcting
@@ -48,7 +48,7 @@ func (s *Server) several(w http.ResponseWriter, r *http.Request, v *visit) error
 
 func (s *Server) showSeveral(w http.ResponseWriter, r *http.Request, v *visit, status int, ticked []string, refused string) error {
 	held := s.held(v.Session)
-	p := severalPage{frame: s.frame(&v.Session, "several.js"), Once: newClick(), Most: mostAtOnce, Refused: refused,
+	p := severalPage{frame: s.frame(v, "several.js"), Once: newClick(), Most: mostAtOnce, Refused: refused,
 		Regions: suggestions, None: len(held.rows) == 0, Ticked: map[string]bool{}}
 	for _, key := range ticked {
 		p.Ticked[key] = true

@@ -17,9 +17,10 @@ import (
 // taste is what is kept of a person to find their roles sooner: the accounts
 // they starred, and the roles they took. It decides nothing but an order.
 type taste struct {
-	favourites []string       // account numbers, as they were starred
-	uses       map[string]use // by useKey
-	raw        []byte         // what both came from; the same bytes make the same shelves
+	favourites   []string       // account numbers, as they were starred
+	applications []string       // entity IDs, likewise
+	uses         map[string]use // by useKey
+	raw          []byte         // what both came from; the same bytes make the same shelves
 }
 
 // use is how a person took a role until now.
@@ -35,6 +36,7 @@ type use struct {
 // Keys of what is kept of a person.
 const (
 	favouritesKey = "favourites"
+	openedKey     = "applications" // favourite ones
 	usesKey       = "uses"
 )
 
@@ -59,6 +61,7 @@ func (s *Server) taste(r *http.Request, who gatehouse.Session) taste {
 		return t
 	}
 	t.favourites = favouritesFrom(all[favouritesKey])
+	_ = json.Unmarshal(all[openedKey], &t.applications)
 	_ = json.Unmarshal(all[usesKey], &t.uses) // what is damaged is as good as nothing
 	if t.uses == nil {
 		t.uses = map[string]use{}
@@ -90,23 +93,28 @@ func (s *Server) change(ctx context.Context, person, key string, next func(old [
 	}
 }
 
-// favourite stars an account, or takes the star away. Either is the same
-// however often it is asked for. Our own module reads the new list.
+// favourite stars an account or an application, or takes the star away. Either
+// is the same however often it is asked for. Our own module reads the new list.
 func (s *Server) favourite(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := readForm(r); err != nil {
 		return err
 	}
 	star, unstar := r.PostForm.Get("star"), r.PostForm.Get("unstar")
-	id := cmp.Or(star, unstar)
+	id, key := cmp.Or(star, unstar), favouritesKey
 	if !gatehouse.AccountID.MatchString(id) {
-		return &gatehouse.Invalid{Field: "star", Why: whyStar}
+		key = openedKey
+		if !slices.ContainsFunc(s.deps.Broker.Applications(v.Session), func(a gatehouse.Application) bool { return a.EntityID == id }) {
+			return &gatehouse.Invalid{Field: "star", Why: whyStar}
+		}
 	}
 	if s.deps.People == nil {
 		return gatehouse.ErrNotFound
 	}
 	var list []string
-	err := s.change(r.Context(), v.Session.User.Key(), favouritesKey, func(old []byte) any {
-		list = slices.DeleteFunc(favouritesFrom(old), func(have string) bool { return have == id })
+	err := s.change(r.Context(), v.Session.User.Key(), key, func(old []byte) any {
+		list = []string{}
+		_ = json.Unmarshal(old, &list)
+		list = slices.DeleteFunc(list, func(have string) bool { return have == id })
 		if star != "" && len(list) < mostFavourites {
 			list = append(list, id)
 		}
@@ -116,7 +124,7 @@ func (s *Server) favourite(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	if wantsJSON(r) {
-		return writeJSON(w, http.StatusOK, map[string][]string{"favourites": list})
+		return writeJSON(w, http.StatusOK, map[string][]string{key: list})
 	}
 	redirect(w, "/")
 	return nil

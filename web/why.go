@@ -44,7 +44,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	x := s.deps.Broker.Explain(v.Session, number, name)
-	p := whyPage{frame: s.frame(&v.Session, "problem.js"), Account: s.knownAs(v, number), Role: name, Misses: x.Misses}
+	p := whyPage{frame: s.frame(v, "problem.js"), Account: s.knownAs(v, number), Role: name, Misses: x.Misses}
 	if stale {
 		at := momentOf(v.Session.User.ReadAt)
 		p.Stale = &at

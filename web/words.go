@@ -39,6 +39,16 @@ var endings = map[string]string{
 	"ended": "Ended. What that program was handed before lasts until it expires, at most an hour.",
 }
 
+// kinds says what a person may want to know of the name that they have at an
+// application.
+var kinds = map[string]string{
+	"persistent":   "A name that no other application has, the same at every sign-in.",
+	"transient":    "A name for this session only.",
+	"emailAddress": "Your mail address.",
+}
+
+const toldNothing = "It is told nothing, and cannot be opened."
+
 // Why something on a form is not possible.
 const (
 	whyForm     = "Choose a console or one of the forms on the role's page."
@@ -70,6 +80,17 @@ const (
 	mostUsedTitle   = "Most used"
 	othersTitle     = "Other accounts"
 )
+
+// suggestions are regions that the region field offers; any other may be
+// typed (AWS Regions and Availability Zones, "Available Regions").
+var suggestions = []region{
+	{"af-south-1", "Cape Town"}, {"ap-east-1", "Hong Kong"}, {"ap-northeast-1", "Tokyo"}, {"ap-northeast-2", "Seoul"}, {"ap-northeast-3", "Osaka"},
+	{"ap-south-1", "Mumbai"}, {"ap-south-2", "Hyderabad"}, {"ap-southeast-1", "Singapore"}, {"ap-southeast-2", "Sydney"}, {"ap-southeast-3", "Jakarta"},
+	{"ap-southeast-4", "Melbourne"}, {"ca-central-1", "Central Canada"}, {"ca-west-1", "Calgary"}, {"eu-central-1", "Frankfurt"}, {"eu-central-2", "Zurich"},
+	{"eu-north-1", "Stockholm"}, {"eu-south-1", "Milan"}, {"eu-south-2", "Spain"}, {"eu-west-1", "Ireland"}, {"eu-west-2", "London"}, {"eu-west-3", "Paris"},
+	{"il-central-1", "Tel Aviv"}, {"me-central-1", "United Arab Emirates"}, {"me-south-1", "Bahrain"}, {"sa-east-1", "São Paulo"}, {"us-east-1", "N. Virginia"},
+	{"us-east-2", "Ohio"}, {"us-west-1", "N. California"}, {"us-west-2", "Oregon"},
+}
 
 // textForms are the forms of credentials as text, under the words that AWS's
 // own portal uses: many an internal wiki names them.
