@@ -91,7 +91,7 @@ type Limits struct {
 	// SessionsPerPerson is how many sessions of browsers one person has at a
 	// time, and again how many sign-ins of command-line programs. With each
 	// more, the one that idled longest ends, of programs the one that ends
-	// soonest. Default: 100.
+	// soonest. Default: 500.
 	SessionsPerPerson int `yaml:"sessions_per_person"`
 }
 
@@ -101,7 +101,7 @@ func (l *Limits) setDefaults() {
 	l.SignIns = cmp.Or(l.SignIns, 32)
 	l.SignInsPerAddress = cmp.Or(l.SignInsPerAddress, 16)
 	l.SignInsWaiting = cmp.Or(l.SignInsWaiting, 512)
-	l.SessionsPerPerson = cmp.Or(l.SessionsPerPerson, 100)
+	l.SessionsPerPerson = cmp.Or(l.SessionsPerPerson, 500)
 }
 
 // Session limits how long a sign-in is good for.

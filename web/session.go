@@ -23,8 +23,9 @@ const recordKind = "session"
 // known to the minute, and a page costs no write.
 const touchEvery = time.Minute
 
-// clockSkew is how far the clocks of two replicas may be apart.
-const clockSkew = 2 * time.Minute
+// clockSkew is how far the clocks of two replicas may be apart: as far as the
+// store believes what they write.
+const clockSkew = 5 * time.Minute
 
 // cookieValue is the shape of rand.Text. What has another shape was not made
 // by us, and the store is not asked for it.

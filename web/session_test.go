@@ -173,6 +173,31 @@ func TestARecordFromTheFutureIsNone(t *testing.T) {
 	wantStatus(t, h.get("/", cookie), 303)
 }
 
+func TestASessionIsGoodAtReplicasWhoseClocksDiffer(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		skew time.Duration // of the replica where nobody signed in
+		want int
+	}{
+		{"half a minute behind", -30 * time.Second, 200},
+		{"half a minute ahead", 30 * time.Second, 200},
+		{"five minutes behind", -5 * time.Minute, 200},
+		{"five minutes ahead", 5 * time.Minute, 200},
+		{"further behind: signed out, since a record from the future would outlive its due", -5*time.Minute - time.Second, 303},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			other := newHouse(t, func(_ *Config, d *Deps) { d.Records = h.records })
+			other.clock = h.clock.Add(tt.skew)
+			cookie := h.signIn()
+			wantStatus(t, other.get("/", cookie), tt.want)
+			if tt.want == 200 {
+				wantStatus(t, h.get("/", cookie), 200) // and nothing was broken by it
+			}
+		})
+	}
+}
+
 func TestADamagedRecordIsNone(t *testing.T) {
 	h := newHouse(t)
 	cookie := h.signIn()

@@ -158,7 +158,7 @@ func TestThePreviousReleaseRunsBesideThisOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, r.config, regexp.MustCompile(`(?m)^drain_delay: .*\n`).ReplaceAllString(string(text), ""))
+		write(t, r.config, regexp.MustCompile(`(?m)^(drain_delay|limits): .*\n`).ReplaceAllString(string(text), ""))
 		r.stop(t)
 	}
 	f.replicas[0].program = old // on the database that this release has been on

@@ -60,7 +60,7 @@ const wiki = `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" ent
 func muster(t testing.TB, n int, edits ...string) *fleet {
 	t.Helper()
 	f := &fleet{}
-	edits = append([]string{"tls: {", "# tls: {", "drain_delay: 0s", "drain_delay: 300ms\ntrusted_proxies: [127.0.0.1]",
+	edits = append([]string{"tls: {", "# tls: {", "drain_delay: 0s", "drain_delay: 300ms\ntrusted_proxies: [127.0.0.1]\nlimits: {sessions_per_person: 1000000} # everybody at work is Ann",
 		"aws:\n", "saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml}]}\naws:\n",
 		"access:\n  rules:\n", "access:\n  rules:\n    - {groups: [\"cn=engineers,ou=groups," + suffix + "\"], service_provider: Wiki}\n"}, edits...)
 	f.outskirts = reach(t, func() string { return f.browser(t).get("/saml/metadata").body }, outside.SlapdConfig{}, "", edits...)

@@ -41,6 +41,7 @@ type house struct {
 	log       *slog.Logger
 	server    *web.Server // that listens; after a reload it passes on to another
 	current   atomic.Pointer[rooms]
+	ahead     atomic.Int64 // of the database's clock, when last compared; a time.Duration
 }
 
 // rooms are what one configuration makes.
@@ -258,7 +259,7 @@ func (h *house) ready(r *rooms) func(context.Context) []gatehouse.Finding {
 			looking.Go(func() { findings[1+i] = d.Ready(ctx) })
 		}
 		looking.Wait()
-		return findings
+		return append(findings, h.clock()...)
 	})
 }
 

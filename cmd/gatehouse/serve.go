@@ -28,7 +28,10 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.NewJSONHandler(stderr, nil))
+			signal.Ignore(syscall.SIGPIPE) // a log whose reader is gone is no reason to end
+			sink := newLogSink(stderr)
+			defer sink.Close()
+			log := slog.New(slog.NewJSONHandler(sink, nil))
 			return serve(c.Context(), cfg, log, func() (*config.Config, error) { return config.Load(file) }, nil)
 		},
 	}

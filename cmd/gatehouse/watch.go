@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"time"
 
+	"gatehouse"
 	"gatehouse/internal/config"
+	"gatehouse/internal/store"
 )
 
 // watchEvery is how often the store is asked for signing keys that an operator
@@ -36,6 +38,7 @@ func (h *house) watch(ctx context.Context) {
 		case <-tick.C:
 			look("signing keys", h.readKeys)
 			look("metadata of service providers", h.readMetadata)
+			look("the database's clock", h.readClock)
 		}
 	}
 }
@@ -54,6 +57,34 @@ func (h *house) readKeys(ctx context.Context) error {
 	h.keys = keys
 	h.log.InfoContext(ctx, "signing keys changed", slog.Int("keys", len(keys)))
 	return nil
+}
+
+// readClock compares the clock with the database's, as every replica does. That
+// they differ is logged when it begins and when it ends, and readiness tells.
+func (h *house) readClock(ctx context.Context) error {
+	ahead, err := h.store.Ahead(ctx)
+	if err != nil {
+		return err
+	}
+	differs := ahead.Abs() > store.TolerableSkew
+	if differed := time.Duration(h.ahead.Swap(int64(ahead))).Abs() > store.TolerableSkew; differs != differed {
+		level, what := slog.LevelInfo, "this clock and the database's agree again"
+		if differs {
+			level, what = slog.LevelWarn, "this clock and the database's differ; set whichever is wrong: replicas that differ by minutes end each other's sessions"
+		}
+		h.log.Log(ctx, level, what, slog.Duration("ahead", ahead.Round(time.Millisecond)))
+	}
+	return nil
+}
+
+// clock is what readiness says of it: nothing, or a warning. It is no reason
+// to take no traffic, since with a database that is wrong all would be so.
+func (h *house) clock() []gatehouse.Finding {
+	ahead := time.Duration(h.ahead.Load())
+	if ahead.Abs() <= store.TolerableSkew {
+		return nil
+	}
+	return []gatehouse.Finding{{Subject: "clock", State: gatehouse.FindingWarning, Detail: fmt.Sprintf("ahead of the database's by %s", ahead.Round(time.Second))}}
 }
 
 // readMetadata reads the service providers' documents that have changed.

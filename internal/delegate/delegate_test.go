@@ -415,6 +415,38 @@ func TestAProgramIsSlowedWhicheverReplicaItAsks(t *testing.T) {
 	}
 }
 
+// Two processes that share a file of tokens, at replicas whose clocks differ:
+// within the grace both go on.
+func TestTokensAreGoodAtReplicasWhoseClocksDiffer(t *testing.T) {
+	for _, skew := range []time.Duration{-5 * time.Minute, -30 * time.Second, 30 * time.Second, 5 * time.Minute} {
+		t.Run(skew.String(), func(t *testing.T) {
+			d := newDesk(t)
+			deps := d.k.d
+			deps.Now = func() time.Time { return d.clock().Add(skew) }
+			other := New(deps)
+			c, tokens := d.signedIn()
+			if _, err := other.Check(t.Context(), tokens.Access); err != nil {
+				t.Errorf("the access token at the other replica: %v", err)
+			}
+			next, err := other.Refresh(t.Context(), c, tokens.Refresh, there, "r")
+			if err != nil {
+				t.Fatalf("the refresh token at the other replica: %v", err)
+			}
+			if skew.Abs() < grace {
+				if _, err := d.k.Refresh(t.Context(), c, tokens.Refresh, there, "r"); err != nil {
+					t.Errorf("the second process, a moment later: %v", err)
+				}
+			}
+			if _, err := d.k.Check(t.Context(), next.Access); err != nil {
+				t.Errorf("the next access token: %v", err)
+			}
+			if _, err := d.k.Refresh(t.Context(), c, next.Refresh, there, "r"); err != nil {
+				t.Errorf("the next refresh token: %v", err)
+			}
+		})
+	}
+}
+
 func TestBeyondTheMostTheSignInThatEndsSoonestEnds(t *testing.T) {
 	d := newDesk(t)
 	c, first := d.signedIn()

@@ -66,7 +66,8 @@ func StartNginx(t testing.TB, site string) (address string) {
 			<-ended
 		}
 		if t.Failed() {
-			t.Logf("nginx:\n%s", output.String())
+			said := output.String()
+			t.Logf("nginx, in the end:\n%s", said[max(0, len(said)-10_000):])
 		}
 	})
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {

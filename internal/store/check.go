@@ -43,19 +43,18 @@ func (s *Store) checkSQLite(ctx context.Context) []gatehouse.Finding {
 }
 
 func (s *Store) checkPostgres(ctx context.Context) []gatehouse.Finding {
-	// What matters is what this clock says against the database's, since
-	// every replica is compared with the same one.
-	const q = `select current_setting('server_version'), cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`
+	const q = `select current_setting('server_version')`
 	var version string
-	var theirs int64
-	if err := s.get(ctx, q, nil, &version, &theirs); err != nil {
+	err := s.get(ctx, q, nil, &version)
+	ahead, ofClock := s.Ahead(ctx)
+	if err := errors.Join(err, ofClock); err != nil {
 		return []gatehouse.Finding{failure("store", err, "see whether the database server is healthy")}
 	}
 	found := []gatehouse.Finding{{Subject: "store", State: gatehouse.FindingOK,
 		Detail: "PostgreSQL " + version + " at " + s.place.name + ", writable"}}
-	if skew := s.now().Sub(instant(theirs)).Abs(); skew > time.Minute {
+	if ahead.Abs() > TolerableSkew {
 		found = append(found, gatehouse.Finding{Subject: "store clock", State: gatehouse.FindingWarning,
-			Detail: fmt.Sprintf("this clock and the database's differ by %s", skew.Round(time.Second)),
+			Detail: fmt.Sprintf("this clock and the database's differ by %s", ahead.Abs().Round(time.Second)),
 			Fix:    "synchronise both clocks; replicas must agree on when sessions end"})
 	}
 	if unverified(s.place.url) {
@@ -64,6 +63,25 @@ func (s *Store) checkPostgres(ctx context.Context) []gatehouse.Finding {
 			Fix:    "add sslmode=verify-full and sslrootcert= to the store's URL"})
 	}
 	return found
+}
+
+// TolerableSkew is how far a replica's clock may be from the database's
+// without anybody noticing.
+const TolerableSkew = time.Minute
+
+// Ahead is how far this clock is ahead of the database's. Every replica is
+// compared with the same one, so that it tells who is wrong when two differ.
+// On SQLite both are one clock.
+func (s *Store) Ahead(ctx context.Context) (time.Duration, error) {
+	if s.place.dialect == onSQLite {
+		return 0, nil
+	}
+	const q = `select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`
+	var theirs int64
+	if err := s.get(ctx, q, nil, &theirs); err != nil {
+		return 0, err
+	}
+	return s.now().Sub(instant(theirs)), nil
 }
 
 // unverified reports whether a connection over a network would talk to

@@ -214,6 +214,41 @@ func TestARecordFromTheFutureIsNotBelieved(t *testing.T) {
 	})
 }
 
+// What replicas share works while their clocks are within maxSkew.
+func TestReplicasMayDifferInTheirClocks(t *testing.T) {
+	for _, skew := range []time.Duration{30 * time.Second, maxSkew} {
+		t.Run(skew.String(), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, b *bench) {
+				right := b.open(t)
+				ahead := (&bench{cfg: b.cfg, clock: &clock{t: b.clock.now().Add(skew)}}).open(t)
+				t.Run("made by the one that is ahead", func(t *testing.T) { share(t, ahead, right) })
+				t.Run("made by the other", func(t *testing.T) { share(t, right, ahead) })
+			})
+		})
+	}
+}
+
+// share has two replicas use what the first has made.
+func share(t *testing.T, makes, uses *Store) {
+	ctx, name := t.Context(), t.Name()
+	fatal(t, makes.Put(ctx, "session", name, "alice", []byte("body"), makes.now().Add(10*time.Minute)))
+	_, err := uses.Get(ctx, "session", name)
+	fatal(t, err)
+	fatal(t, uses.Touch(ctx, "session", name, uses.now().Add(10*time.Minute)))
+	_, err = makes.Take(ctx, "session", name)
+	fatal(t, err)
+	for i, s := range []*Store{makes, uses} {
+		if first, err := s.Once(ctx, name, s.now().Add(10*time.Minute)); first != (i == 0) || err != nil {
+			t.Errorf("Once, time %d = %v, %v", i+1, first, err)
+		}
+	}
+	for i, s := range []*Store{makes, uses, makes, uses} {
+		if n, _, err := s.Hit(ctx, name, 30*time.Minute); n != i+1 || err != nil {
+			t.Errorf("Hit %d = %d, %v", i+1, n, err)
+		}
+	}
+}
+
 func TestOnceIsTrueOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		one, two := b.open(t), b.open(t)

@@ -15,7 +15,7 @@
 // Times are Unix milliseconds and come from the injected clock. (Seconds
 // would not order the events of a busy morning, and two units in one schema
 // would be worse than either.) The database's own clock is never asked,
-// except by Check.
+// except by Check and Ahead.
 //
 // Every call has a deadline of four seconds, or the caller's where that is
 // sooner. Whatever means that the database does not answer (locked, full,
