@@ -257,6 +257,63 @@ func TestTemplatesCarryTheTrustPolicy(t *testing.T) {
 	optional(t, "terraform", "fmt", "-check", "-diff", "aws")
 }
 
+// balancer is what load-balancer.yaml says, as far as it must be right.
+type balancer struct {
+	Resources map[string]struct {
+		Type       string
+		Properties struct {
+			LoadBalancerAttributes, TargetGroupAttributes []struct{ Key, Value string }
+			HealthCheckPath, Protocol                     string
+			Port                                          int
+			Conditions                                    []struct{ PathPatternConfig struct{ Values []string } }
+			Actions                                       []struct{ FixedResponseConfig struct{ StatusCode string } }
+		}
+	}
+}
+
+// The load balancer cannot be run here: it is held to what AWS's reference
+// calls each thing ("Load balancer attributes", ELBv2) and to what it needs.
+func TestTheLoadBalancerPassesOnWhatIsNeeded(t *testing.T) {
+	var template map[string]any
+	if err := yaml.Unmarshal([]byte(read(t, "aws/load-balancer.yaml")), &template); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b balancer
+	if err := json.Unmarshal(text, &b); err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range map[string]string{"Balancer": "LoadBalancer", "Listener": "Listener", "Readiness": "ListenerRule", "Replicas": "TargetGroup"} {
+		if got := b.Resources[name].Type; got != "AWS::ElasticLoadBalancingV2::"+kind {
+			t.Errorf("%s is a %q", name, got)
+		}
+	}
+	attributes := map[string]string{}
+	front, replicas := b.Resources["Balancer"].Properties, b.Resources["Replicas"].Properties
+	for _, a := range append(front.LoadBalancerAttributes, replicas.TargetGroupAttributes...) {
+		attributes[a.Key] = a.Value
+	}
+	want := map[string]string{
+		"routing.http.drop_invalid_header_fields.enabled": "false", "routing.http.preserve_host_header.enabled": "true",
+		"routing.http.xff_header_processing.mode": "append", "idle_timeout.timeout_seconds": "65",
+		"deregistration_delay.timeout_seconds": "30", "stickiness.enabled": "false",
+	}
+	if diff := cmp.Diff(want, attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+	if replicas.HealthCheckPath != "/readyz" || replicas.Port != 8443 || replicas.Protocol != "HTTP" || b.Resources["Listener"].Properties.Protocol != "HTTPS" {
+		t.Errorf("the replicas are asked %+v", replicas)
+	}
+	rule := b.Resources["Readiness"].Properties
+	if len(rule.Conditions) != 1 || !slices.Equal(rule.Conditions[0].PathPatternConfig.Values, []string{"/readyz"}) ||
+		len(rule.Actions) != 1 || rule.Actions[0].FixedResponseConfig.StatusCode != "404" {
+		t.Errorf("readiness is shown to the world: %+v", rule)
+	}
+}
+
 func TestRotationReopensTheFileThatIsConfigured(t *testing.T) {
 	file := regexp.MustCompile(`(?m)^  file: (\S+audit\S+)$`).FindStringSubmatch(read(t, "gatehouse.yaml"))
 	if file == nil {

@@ -19,7 +19,9 @@ const (
 
 // ParseECP reads an AuthnRequest that a program brought in a SOAP envelope
 // (saml-profiles §4.2). Signature, freshness and demands are judged as for
-// ParsePost; the answer goes to a PAOS service of the provider's. Errors are
+// ParsePost; the answer goes to a PAOS service of the provider's. A request in
+// AWS's name is unsigned and says nothing of where the answer goes: whoever
+// takes it must choose a role first. Errors are
 // those of ParseRedirect; with a *StatusError, IdP.Refuse makes the answer.
 func (p *IdP) ParseECP(envelope []byte) (Request, error) {
 	document, err := unwrapped(envelope)
@@ -33,9 +35,6 @@ func (p *IdP) ParseECP(envelope []byte) (Request, error) {
 	sp, err := p.sender(m)
 	if err != nil {
 		return Request{}, err
-	}
-	if sp.AWS {
-		return Request{}, refused(errors.New("a program asks for AWS"), "Issuer", "A role has to be chosen first.")
 	}
 	signed := m.signed
 	if signed {

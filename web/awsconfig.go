@@ -10,6 +10,11 @@ import (
 	"gatehouse/internal/export"
 )
 
+// awsConfigFor is how ~/.aws/config leads here.
+func (s *Server) awsConfigFor(process bool) export.AWSConfig {
+	return export.AWSConfig{Portal: s.public.String(), Region: s.deps.DefaultRegion, STSEndpoint: s.deps.STSEndpoint, Names: s.cfg.Portal.Profile, Process: process}
+}
+
 // awsConfig is everything that the person may use, as a file for ~/.aws/config:
 // what `gatehouse config` writes. It holds no secret.
 func (s *Server) awsConfig(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -19,14 +24,13 @@ func (s *Server) awsConfig(w http.ResponseWriter, r *http.Request, v *visit) err
 	var places []export.Place
 	for _, e := range s.deps.Broker.Entitlements(v.Session) {
 		if e.Blocked == "" {
-			places = append(places, export.Place{Account: e.Account.ID, Name: e.Account.Name, Environment: e.Account.Environment, Role: e.Role.Name, Region: e.Account.Region})
+			places = append(places, placeOf(e))
 		}
 	}
 	slices.SortStableFunc(places, func(a, b export.Place) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.Account, b.Account))
 	})
-	c := export.AWSConfig{Portal: s.public.String(), Region: s.deps.DefaultRegion, STSEndpoint: s.deps.STSEndpoint, Process: r.URL.Query().Get("for") == "process"}
-	text, err := c.Render(places, nil)
+	text, err := s.awsConfigFor(r.URL.Query().Get("for") == "process").Render(places, nil)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}

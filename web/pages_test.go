@@ -222,7 +222,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"portal.html": portalPage{Applications: []application{{"Wiki", "x", "/saml/launch?sp=x", true}}, Opened: []application{{"Wiki", "x", "/saml/launch?sp=x", true}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Alive: "a", Next: &at, Once: "o", ListHere: "here", Strange: []programView{{Client: "c", New: []placeView{{"192.0.2.3", "d"}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
-			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true,
+			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true, Client: clientLines{"n", "c", "s", "https://x", "a/r"},
 			Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S", Why: "why"}, true}}},
 		"link.html":     linkPage{frame: f, Account: view, Role: "r", Scope: "s", URL: "https://x", Until: at},
 		"pickup.html":   pickupPage{frame: f, Account: view, Role: "r", Line: "l", Until: at},

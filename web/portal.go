@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/export"
 )
 
 // portalPage lists what somebody may have. What makes it long stands apart:
@@ -292,7 +293,7 @@ func pairOf(e gatehouse.Entitlement) role {
 }
 
 func viewOf(a gatehouse.Account) accountView {
-	env := environmentInFull(a.Environment)
+	env := export.EnvironmentInFull(a.Environment)
 	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(straight.Replace(a.Name), a.ID), Owner: straight.Replace(a.Owner),
 		Environment: straight.Replace(env), Colour: cmp.Or(a.Colour, colours[env], "gray")}
 }
@@ -304,21 +305,6 @@ var straight = strings.NewReplacer("\u202a", "", "\u202b", "", "\u202c", "", "\u
 
 // colours of environments, unless the account has one of its own; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}
-
-// environmentInFull writes the usual short words out; any other stays.
-func environmentInFull(word string) string {
-	switch w := strings.ToLower(word); w {
-	case "prod", "prd", "production", "live":
-		return "production"
-	case "stage", "stg", "staging":
-		return "staging"
-	case "dev", "development":
-		return "development"
-	case "shared":
-		return w
-	}
-	return word
-}
 
 // Words in role names that tell how much they may do, the least first. It is
 // a guess from names: it decides an accent and an order, nothing else.

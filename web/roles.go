@@ -67,6 +67,31 @@ type rolePage struct {
 	Lines       []textForm     // what a pickup line can fetch
 	Blocked     string         // why it cannot be handed out; empty: it can
 	Stale       *moment
+	Client      clientLines
+}
+
+// clientLines are what docs/clients.md has for one role, filled in.
+type clientLines struct {
+	Name     string // of the profile; empty: programs cannot sign in
+	Config   string // for ~/.aws/config
+	Saml2aws string // for ~/.saml2aws; empty: the username does not fit into such a file
+	Portal   string
+	Role     string // ACCOUNT/ROLE
+}
+
+// clientLines are the lines for a role. A profile is called as the portal
+// calls it, whatever this page's field says: the file has all of them.
+func (s *Server) clientLines(who gatehouse.User, e gatehouse.Entitlement) clientLines {
+	name := s.profileFor(e)
+	config, err := s.awsConfigFor(false).Render([]export.Place{placeOf(e)}, nil)
+	if s.deps.Programs == nil || err != nil {
+		return clientLines{} // the page is complete without them
+	}
+	c := clientLines{Name: name, Config: config, Portal: s.public.String(), Role: e.Account.ID + "/" + e.Role.Name}
+	if text, err := export.Saml2aws(c.Portal, who.Username, name, e.Role); err == nil {
+		c.Saml2aws = text
+	}
+	return c
 }
 
 // scopeChoice is one line of the scope select.
@@ -121,6 +146,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)
 	p.Destination = consoleWish(q.Get("destination"))
 	p.Download, p.Line = q.Get("download") == "1", gatehouse.Form(q.Get("line"))
+	p.Client = s.clientLines(v.Session.User, e)
 	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
 		p.Scopes = append(p.Scopes, scopeChoice{o, o.Name == q.Get("scope") && o.Why == ""})
 	}
@@ -226,14 +252,12 @@ func firstRegion(regions ...string) string {
 // one, by the operator's template: payments-readonly. A name with nothing of
 // ASCII gives way to the number.
 func (s *Server) profileFor(e gatehouse.Entitlement) string {
-	slug := func(s string) string { return strings.Trim(unfit.ReplaceAllString(strings.ToLower(s), "-"), "-") }
-	account := slug(e.Account.Name)
-	if account == "" || len(account) > 32 {
-		account = e.Account.ID
-	}
-	name := strings.NewReplacer("{account}", account, "{role}", slug(e.Role.Name), "{number}", e.Account.ID,
-		"{environment}", cmp.Or(slug(environmentInFull(e.Account.Environment)), "other")).Replace(s.cfg.Portal.Profile)
-	return strings.Trim(name[:min(len(name), 64)], "-")
+	return export.ProfileFor(s.cfg.Portal.Profile, placeOf(e))
+}
+
+// placeOf is a role as ~/.aws/config names it.
+func placeOf(e gatehouse.Entitlement) export.Place {
+	return export.Place{Account: e.Account.ID, Name: e.Account.Name, Environment: e.Account.Environment, Role: e.Role.Name, Region: e.Account.Region}
 }
 
 // scoped is the profile's name with its limits, so that nobody takes one for

@@ -157,7 +157,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 // programDoors are the APIs that AWS's own clients speak.
 func (h *house) programDoors(cfg *config.Config, keeper *delegate.Keeper, broker *access.Broker) http.Handler {
 	public := strings.TrimSuffix(cfg.Web.PublicURL, "/")
-	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint}, keeper, broker, h.log, nil)
+	sso := ssoapi.New(ssoapi.Config{PublicURL: public, Region: cfg.AWS.Region, STSEndpoint: cfg.AWS.STSEndpoint, Profiles: cfg.Web.Portal.Profile}, keeper, broker, h.log, nil)
 	mux := http.NewServeMux()
 	mux.Handle("/", sso.Handler())
 	mux.Handle("/v1/token", signinapi.New(signinapi.Config{PublicURL: public}, keeper, broker, h.store, h.log, nil).Handler())

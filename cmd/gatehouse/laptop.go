@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,13 +195,14 @@ func configCommand(stdout, stderr io.Writer) *cobra.Command {
 	var doWrite bool
 	command := &cobra.Command{Use: "config", Short: "Profiles in ~/.aws/config for every role that you may use: shows what would change", Args: arguments(0, 0)}
 	command.Flags().BoolVar(&doWrite, "write", false, "change the file")
-	command.Flags().StringVar(&c.Names, "names", export.DefaultNames, "how profiles are called: {account}, {name}, {environment}, {role}")
+	command.Flags().StringVar(&c.Names, "names", "", "how profiles are called: {account}, {number}, {environment}, {role}; the portal's own way by default")
 	command.Flags().BoolVar(&c.Process, "process", false, "for clients that know no endpoints: profiles that run gatehouse credential-process")
 	return onLaptop(command, stderr, func(ctx context.Context, at seat, _ []string) error {
 		all, err := at.Roles(ctx, at.portal)
 		if err != nil {
 			return err
 		}
+		c.Names = cmp.Or(c.Names, all.Profiles)
 		c.Portal, c.Region, c.STSEndpoint = at.portal, all.Region, all.STSEndpoint
 		old, err := at.ReadConfig()
 		if err != nil {

@@ -124,9 +124,9 @@ func TestTheLaptopSide(t *testing.T) {
 			t.Errorf("config shows:\n%s", out)
 		}
 		l.must("config", "--write", "--names", "sandbox")
-		l.must("config", "--write", "--names", "{name}")
+		l.must("config", "--write", "--names", "{account}")
 		for _, how := range []string{"", "--process"} {
-			l.must(append([]string{"config", "--write", "--names", "{name}"}, strings.Fields(how)...)...)
+			l.must(append([]string{"config", "--write", "--names", "{account}"}, strings.Fields(how)...)...)
 			wantCaller(t, "bob-") // by the profile sandbox
 		}
 		text, err := os.ReadFile(filepath.Join(l.home, ".aws/config"))

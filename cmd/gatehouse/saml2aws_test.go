@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse"
 	"gatehouse/internal/demo"
 	"gatehouse/internal/outside"
 )
@@ -94,35 +95,72 @@ func tunnel(ctx context.Context, w http.ResponseWriter, to string) {
 	_, _ = io.Copy(near, far)
 }
 
+// tool is saml2aws on a laptop, before the stand-in of the global STS.
+type tool struct {
+	t                  testing.TB
+	program, proxy, ca string
+}
+
+func newTool(t testing.TB, g *gate) *tool {
+	program := saml2aws(t)
+	proxy, ca := globalSTS(t, g.AWS)
+	return &tool{t, program, proxy, ca}
+}
+
+// login signs bob in at an address of ours, and returns the keys that came of it.
+func (s *tool) login(provider, mfa, address, password string) (keys, said string, err error) {
+	s.t.Helper()
+	l := &laptop{t: s.t, home: s.t.TempDir()}
+	l.write(".saml2aws", "[default]\nurl = "+address+"\nusername = bob\nprovider = "+provider+"\nmfa = "+mfa+"\n"+
+		"aws_urn = urn:amazon:webservices\naws_session_duration = 3600\naws_profile = saml\nrole_arn = arn:aws:iam::444455556666:role/PowerUser\nregion = eu-west-1\n")
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, s.program, "--disable-keychain", "--skip-prompt", "--password", password, "login", "--force")
+	c.Env = []string{"HOME=" + l.home, "PATH=" + os.Getenv("PATH"), "HTTPS_PROXY=" + s.proxy, "NO_PROXY=localhost,127.0.0.1", "AWS_CA_BUNDLE=" + s.ca}
+	out, err := c.CombinedOutput()
+	if ctx.Err() != nil {
+		s.t.Errorf("saml2aws goes on for ever:\n%.2000s", out)
+	}
+	text, _ := os.ReadFile(filepath.Join(l.home, ".aws/credentials"))
+	return string(text), string(out), err
+}
+
+// signsIn is what must come of a right password and of a wrong one: keys, and
+// one failure that is on the record once, since each more could lock the account.
+func (s *tool) signsIn(g *gate, provider, mfa, address string) {
+	s.t.Helper()
+	keys, said, err := s.login(provider, mfa, address, demo.Password)
+	if err != nil || !strings.Contains(keys, "aws_access_key_id") || !strings.Contains(keys, "assumed-role/PowerUser/bob-") {
+		s.t.Fatalf("saml2aws: %v\n%s\n%s", err, said, keys)
+	}
+	if keys, said, err := s.login(provider, mfa, address, "wrong"); err == nil || strings.Contains(keys, "aws_access_key_id") {
+		s.t.Errorf("with a wrong password:\n%s\n%s", said, keys)
+	}
+	failed, err := record(s.t, g.cfg, nil).Events(s.t.Context(), gatehouse.EventQuery{Kind: gatehouse.EventSignInRefused})
+	if err != nil || len(failed) != 1 || failed[0].Reason != "wrong_password" && failed[0].Reason != "invalid_credentials" {
+		s.t.Errorf("after one wrong password the record has %+v, %v", failed, err)
+	}
+}
+
 func TestSaml2awsSignsInByThePage(t *testing.T) {
 	t.Parallel()
-	program := saml2aws(t)
 	g := openGate(t)
-	proxy, ca := globalSTS(t, g.AWS)
-	login := func(password string) (home, said string, err error) {
-		l := &laptop{t: t, home: t.TempDir()}
-		l.write(".saml2aws", "[default]\nurl = "+g.url+"/login?next=%2Froles%2F444455556666%2FPowerUser%3Fas%3Dpost\nusername = bob\nprovider = KeyCloak\nmfa = Auto\n"+
-			"aws_urn = urn:amazon:webservices\naws_session_duration = 3600\naws_profile = saml\nrole_arn = arn:aws:iam::444455556666:role/PowerUser\nregion = eu-west-1\n")
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		c := exec.CommandContext(ctx, program, "--disable-keychain", "--skip-prompt", "--password", password, "login", "--force")
-		c.Env = []string{"HOME=" + l.home, "PATH=" + os.Getenv("PATH"), "HTTPS_PROXY=" + proxy, "NO_PROXY=localhost,127.0.0.1", "AWS_CA_BUNDLE=" + ca}
-		out, err := c.CombinedOutput()
-		if ctx.Err() != nil {
-			t.Errorf("saml2aws goes on for ever:\n%.2000s", out)
-		}
-		return l.home, string(out), err
-	}
-	home, said, err := login(demo.Password)
-	keys, _ := os.ReadFile(filepath.Join(home, ".aws/credentials"))
-	if err != nil || !strings.Contains(string(keys), "aws_access_key_id") || !strings.Contains(string(keys), "assumed-role/PowerUser/bob-") {
-		t.Fatalf("saml2aws: %v\n%s\n%s", err, said, keys)
-	}
-	if _, said, err := login("wrong"); err == nil {
-		t.Errorf("with a wrong password:\n%s", said)
-	}
-	if e := lastEvent(t, record(t, g.cfg, nil)); e.Reason != "wrong_password" && e.Reason != "invalid_credentials" {
-		t.Errorf("the last event is %+v", e)
-	}
+	newTool(t, g).signsIn(g, "KeyCloak", "Auto", g.url+"/login?next=%2Froles%2F444455556666%2FPowerUser%3Fas%3Dpost")
 	g.browser(t).post("/login", "username", "dan", "password", demo.Password, "next", "/roles/444455556666/PowerUser?as=post").want(t, 403, "You do not have this role.")
+}
+
+func TestSaml2awsSignsInByECP(t *testing.T) {
+	t.Parallel()
+	g := openGate(t)
+	s := newTool(t, g)
+	s.signsIn(g, "ShibbolethECP", "auto", g.url+"/saml/ecp/444455556666/PowerUser")
+	granted, err := record(t, g.cfg, nil).Events(t.Context(), gatehouse.EventQuery{Kind: gatehouse.EventGranted})
+	if err != nil || len(granted) != 1 || granted[0].Door != gatehouse.DoorECP || granted[0].Form != gatehouse.FormPost || granted[0].Account != "444455556666" {
+		t.Errorf("on the record: %+v, %v", granted, err)
+	}
+	for what, path := range map[string]string{"somebody else's role": "/saml/ecp/111122223333/Admin", "no role": "/saml/ecp"} {
+		if keys, said, err := s.login("ShibbolethECP", "auto", g.url+path, demo.Password); err == nil || strings.Contains(keys, "aws_access_key_id") {
+			t.Errorf("%s:\n%s\n%s", what, said, keys)
+		}
+	}
 }

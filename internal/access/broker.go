@@ -430,6 +430,7 @@ func (b *Broker) assertion(s gatehouse.Session, g Grant) saml.Assertion {
 	}
 	if g.Ask.Form == gatehouse.FormPost {
 		a.Sign = saml.SignBoth // another party spends it
+		a.ECP = s.Door == gatehouse.DoorECP
 	}
 	return a
 }

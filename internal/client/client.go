@@ -238,6 +238,7 @@ type Roles struct {
 	Roles       []export.Place `json:"roles"`
 	Region      string         `json:"region"`
 	STSEndpoint string         `json:"stsEndpoint"`
+	Profiles    string         `json:"profiles"` // how the portal names them
 }
 
 // Roles asks for everything that the person may use.
@@ -304,7 +305,7 @@ func (l *Laptop) Place(ctx context.Context, portal, role string) (export.Place, 
 		return export.Place{}, export.Options{}, fmt.Errorf("%d roles of yours are called %q; see: gatehouse config", len(found), role)
 	}
 	p := found[0]
-	names, err := export.ProfileNames(found, "")
+	names, err := export.ProfileNames(found, all.Profiles)
 	if err != nil {
 		return p, export.Options{}, err
 	}

@@ -1,9 +1,12 @@
 package delegate
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
+
+	"gatehouse"
 )
 
 func TestTheEndOfAll(t *testing.T) {
@@ -82,5 +85,29 @@ func TestNothingOutlivesTheEndOfAll(t *testing.T) {
 				t.Errorf("%s token is good after the end of all", fmt.Sprint(round, " ", what))
 			}
 		}
+	}
+}
+
+// Whoever guesses codes at one replica has guessed at all of them.
+func TestGuessesAreCountedAcrossReplicas(t *testing.T) {
+	d := newDesk(t)
+	other := New(d.k.d)
+	code := d.device(d.client()).UserCode
+	for i := range mostByPerson {
+		k := []*Keeper{d.k, other}[i%2]
+		if _, err := k.Waiting(t.Context(), alice(), "BBBB-BBBB", here); !errors.Is(err, gatehouse.ErrInvalid) {
+			t.Fatalf("guess %d: %v, want ErrInvalid", i+1, err)
+		}
+	}
+	for i, k := range []*Keeper{d.k, other} {
+		if _, err := k.Waiting(t.Context(), alice(), code, here); !errors.Is(err, gatehouse.ErrThrottled) {
+			t.Errorf("replica %d, after %d guesses at both: %v, want ErrThrottled even for a code that waits", i+1, mostByPerson, err)
+		}
+	}
+	d.pass(guessWindow + 1)
+	if _, err := other.Waiting(t.Context(), alice(), code, here); err == nil {
+		t.Error("the code has outlived its ten minutes")
+	} else if errors.Is(err, gatehouse.ErrThrottled) {
+		t.Errorf("after the window: %v", err)
 	}
 }

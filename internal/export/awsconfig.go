@@ -3,6 +3,7 @@ package export
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
@@ -25,8 +26,9 @@ type AWSConfig struct {
 	Region      string // where a Place has none
 	STSEndpoint string // private STS endpoint; empty: AWS's own
 
-	// Names is the template of profile names: {account}, {name},
-	// {environment} and {role} are filled in. Default: DefaultNames.
+	// Names is the template of profile names: {account} (its name), {number}
+	// (its number), {environment} and {role} are filled in, as the key
+	// portal.profile has them. Default: DefaultNames.
 	Names string
 
 	// Process writes profiles for clients whose endpoints cannot be set: they
@@ -35,7 +37,7 @@ type AWSConfig struct {
 }
 
 // DefaultNames makes payments-readonly.
-const DefaultNames = "{name}-{role}"
+const DefaultNames = "{account}-{role}"
 
 // SessionName is what the configuration calls the session; the cache of its
 // token is named after it.
@@ -68,7 +70,7 @@ func ProfileNames(all []Place, template string) ([]string, error) {
 	}
 	names, times := make([]string, len(all)), map[string]int{}
 	for i, p := range all {
-		names[i] = fill(template, p)
+		names[i] = ProfileFor(template, p)
 		times[names[i]]++
 	}
 	used := map[string]bool{}
@@ -89,22 +91,38 @@ func ProfileNames(all []Place, template string) ([]string, error) {
 
 func checkNames(template string) error {
 	for _, field := range unfilled.FindAllString(template, -1) {
-		if !strings.Contains("{account}{name}{environment}{role}", field) {
-			return &gatehouse.Invalid{Field: "names", Why: "There is no " + field + "; use {account}, {name}, {environment} and {role}."}
+		if !strings.Contains("{account}{number}{environment}{role}", field) {
+			return &gatehouse.Invalid{Field: "names", Why: "There is no " + field + "; use {account}, {number}, {environment} and {role}."}
 		}
 	}
 	return nil
 }
 
-// fill is the name of one profile. An account whose name has nothing of ASCII,
-// or too much, goes by its number.
-func fill(template string, p Place) string {
+// ProfileFor is the name of one profile, on every page and in every file. An
+// account whose name has nothing of ASCII, or too much, goes by its number.
+func ProfileFor(template string, p Place) string {
 	name := slug(p.Name)
 	if name == "" || len(name) > 32 {
 		name = p.Account
 	}
-	s := strings.NewReplacer("{account}", p.Account, "{name}", name, "{environment}", slug(p.Environment), "{role}", slug(p.Role)).Replace(template)
+	s := strings.NewReplacer("{account}", name, "{number}", p.Account, "{role}", slug(p.Role),
+		"{environment}", cmp.Or(slug(EnvironmentInFull(p.Environment)), "other")).Replace(template)
 	return strings.Trim(s[:min(len(s), 64)], "-_. ")
+}
+
+// EnvironmentInFull writes the usual short words out; any other stays.
+func EnvironmentInFull(word string) string {
+	switch w := strings.ToLower(word); w {
+	case "prod", "prd", "production", "live":
+		return "production"
+	case "stage", "stg", "staging":
+		return "staging"
+	case "dev", "development":
+		return "development"
+	case "shared":
+		return w
+	}
+	return word
 }
 
 // Render writes the sections: the session, our endpoints, and a profile for
@@ -158,4 +176,14 @@ func (c AWSConfig) profile(b *strings.Builder, name string, p Place) error {
 
 func unfitForRegion(r rune) bool {
 	return r != '-' && (r > unicode.MaxASCII || !unicode.IsLower(r) && !unicode.IsDigit(r))
+}
+
+// Saml2aws is the section of ~/.saml2aws by which saml2aws has one role by ECP.
+// Errors: a username that would not stay one line.
+func Saml2aws(portal, username, name string, role gatehouse.Role) (string, error) {
+	if username == "" || checkComment(username) != nil || ProfileName(name) != nil || !places.MatchString(portal) {
+		return "", fmt.Errorf("%q, %q, %q: not a person, a profile and an address for a file", username, name, portal)
+	}
+	return fmt.Sprintf("[%s]\nurl         = %s/saml/ecp/%s/%s\nprovider    = ShibbolethECP\nmfa         = auto\naws_urn     = urn:amazon:webservices\n"+
+		"role_arn    = %s\nusername    = %s\naws_profile = %s\n", name, portal, role.Account, url.PathEscape(role.Name), role.ARN(), username, name), nil
 }

@@ -19,14 +19,14 @@ func TestProfileNames(t *testing.T) {
 		want           []string
 	}{
 		{"the account's name and the role", "", []Place{p("111122223333", "Payments", "prod", "ReadOnly")}, []string{"payments-readonly"}},
-		{"a template", "{environment}.{account}.{role}", []Place{p("111122223333", "Payments", "prod", "Admin")}, []string{"prod.111122223333.admin"}},
+		{"a template", "{environment}.{number}.{role}", []Place{p("111122223333", "Payments", "prod", "Admin")}, []string{"production.111122223333.admin"}},
 		{"accounts of one name get their numbers", "", []Place{p("111122223333", "Dev", "", "A"), p("444455556666", "dev", "", "A")},
 			[]string{"dev-a-111122223333", "dev-a-444455556666"}},
 		{"roles that differ in signs only are counted", "", []Place{p("111122223333", "Dev", "", "A.b"), p("111122223333", "Dev", "", "A_b")},
 			[]string{"dev-a-b-111122223333", "dev-a-b-111122223333-2"}},
 		{"a name without ASCII gives way to the number", "", []Place{p("111122223333", "支払い", "", "Admin")}, []string{"111122223333-admin"}},
 		{"markup and line ends vanish", "", []Place{p("111122223333", "a]\n[profile evil]\ncredential_process = sh", "", "R")}, []string{"111122223333-r"}},
-		{"no environment leaves no dash", "{environment}-{role}", []Place{p("111122223333", "", "", "R")}, []string{"r"}},
+		{"no environment is another", "{environment}-{role}", []Place{p("111122223333", "", "", "R")}, []string{"other-r"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,5 +93,17 @@ func TestAWSConfig(t *testing.T) {
 	c.Portal = "https://gw.example.com\ncredential_process = sh"
 	if got, err := c.Render(all, nil); err == nil {
 		t.Errorf("a portal that breaks out is written:\n%s", got)
+	}
+}
+
+func TestSaml2awsProfile(t *testing.T) {
+	got, err := Saml2aws("https://aws.corp.example.com", "alice", "payments-readonly", gatehouse.Role{Account: "111122223333", Name: "ReadOnly"})
+	if want := "[payments-readonly]\nurl         = https://aws.corp.example.com/saml/ecp/111122223333/ReadOnly\n"; err != nil || !strings.HasPrefix(got, want) {
+		t.Errorf("%q, %v; want it to begin %q", got, err, want)
+	}
+	for what, user := range map[string]string{"a new line": "alice\nrole_arn = x", "nothing": ""} {
+		if got, err := Saml2aws("https://aws.corp.example.com", user, "p", gatehouse.Role{Account: "111122223333", Name: "R"}); err == nil {
+			t.Errorf("%s as a username: %q", what, got)
+		}
 	}
 }

@@ -134,6 +134,7 @@ func (d *Door) Handler(p Pages) http.Handler {
 	mux.Handle("GET /saml/sso", v.serve(v.redirected))
 	mux.Handle("POST /saml/sso", v.serve(v.posted))
 	mux.HandleFunc("POST "+ecpPath, v.ecp)
+	mux.HandleFunc("POST "+ecpPath+"/{account}/{role}", v.ecp)
 	mux.Handle("GET /saml/launch", v.serve(v.launch))
 	mux.Handle("GET "+continuePath, v.serve(v.resume))
 	mux.Handle("GET /saml/slo", v.serve(v.logoutRedirected))
@@ -142,7 +143,7 @@ func (d *Door) Handler(p Pages) http.Handler {
 	mux.Handle("/saml/", v.serve(func(http.ResponseWriter, *http.Request) error { return gatehouse.ErrNotFound }))
 	for path, methods := range map[string]string{
 		"/saml/metadata": "GET, HEAD", "/saml/sso": "GET, POST", "/saml/launch": "GET", continuePath: "GET",
-		"/saml/slo": "GET, POST", ecpPath: "POST", logoutPath: "GET",
+		"/saml/slo": "GET, POST", ecpPath: "POST", ecpPath + "/{account}/{role}": "POST", logoutPath: "GET",
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { notAllowed(w, methods) })
 	}

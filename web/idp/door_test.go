@@ -247,6 +247,9 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 	if w.refusal != nil {
 		return access.Grant{}, w.refusal
 	}
+	if ask.Role != "" {
+		return w.grantRole(ctx, s, ask)
+	}
 	sp, ok := w.idp.Provider(ask.Provider)
 	if !ok || !w.idp.Registered(ask.Provider, ask.ACS, s.Door == gatehouse.DoorECP) {
 		return access.Grant{}, gatehouse.ErrNotFound
@@ -259,6 +262,15 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 		NameID: name, AuthnInstant: s.ProvedAt, SessionIndex: "_index of " + s.ID, Sign: sp.Sign, ECP: s.Door == gatehouse.DoorECP})
 	told := saml.Participant{Provider: sp.EntityID, NameID: name, SessionIndex: "_index of " + s.ID}
 	return access.Grant{Ask: ask, Participant: told, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
+}
+
+// grantRole grants a role as the Broker does.
+func (w *world) grantRole(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (access.Grant, error) {
+	r, err := w.idp.Respond(ctx, saml.Assertion{Recipient: "https://signin.aws.amazon.com/saml", Audience: "urn:amazon:webservices",
+		NameID: saml.NameID{Value: "n"}, AuthnInstant: s.ProvedAt, SessionIndex: "_i", Sign: saml.SignBoth, ECP: s.Door == gatehouse.DoorECP,
+		AWS: &saml.AWS{Roles: []saml.RolePair{{RoleARN: "arn:aws:iam::" + ask.Account + ":role/" + ask.Role, ProviderARN: "arn:aws:iam::" + ask.Account + ":saml-provider/G"}},
+			RoleSessionName: "alice", SessionDuration: time.Hour}})
+	return access.Grant{Ask: ask, Post: &access.Post{URL: r.Destination, SAMLResponse: r.Encoded}}, err
 }
 
 // memory is a store of records.

@@ -22,6 +22,12 @@ import (
 // is no cookie and no session that outlives the answer; the password is
 // guessed against the same allowances as at the sign-in page.
 
+//
+// A program that asks in AWS's name (saml2aws, awscli-login) trades the answer
+// at STS by itself. It cannot be asked which role it means, so that the address
+// says it: /saml/ecp/{account}/{role}. What it gets is an assertion for that one
+// role, as a browser would post it, and on the record as that.
+
 const ecpPath = "/saml/ecp"
 
 // envelopes are what a SOAP request may call itself. A form of another site
@@ -75,7 +81,7 @@ func (v *visitor) program(r *http.Request, envelope []byte, proof access.Passwor
 		return nil, err
 	}
 	if told == nil {
-		post, err := v.grant(r, req, session)
+		post, err := v.grantProgram(r, req, session)
 		if err == nil {
 			return v.idp.Envelope(post.URL, post.SAMLResponse)
 		}
@@ -91,6 +97,26 @@ func (v *visitor) program(r *http.Request, envelope []byte, proof access.Passwor
 	return v.idp.Envelope(response.Destination, response.Encoded)
 }
 
+// grantProgram has the Broker grant what the request, or for AWS the address,
+// asks for.
+func (v *visitor) grantProgram(r *http.Request, req saml.Request, session gatehouse.Session) (access.Post, error) {
+	account, role := r.PathValue("account"), r.PathValue("role")
+	aws := saml.IsAWS(req.Provider)
+	switch {
+	case aws && role == "":
+		return access.Post{}, invalid("a program asks AWS for no role", "role", "Say which role, in the address: "+ecpPath+"/111122223333/ReadOnly.")
+	case !aws && role != "":
+		return access.Post{}, invalid("a role for another provider than AWS", "Issuer", "A role is AWS's alone.")
+	case !aws:
+		return v.grant(r, req, session)
+	}
+	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{Account: account, Role: role, Form: gatehouse.FormPost, IP: inbound.IP(r), RequestID: inbound.ID(r)})
+	if err != nil {
+		return access.Post{}, err
+	}
+	return *grant.Post, nil
+}
+
 func (v *visitor) prove(r *http.Request, proof access.Password) (gatehouse.Session, error) {
 	leave, err := v.pages.Turn(r)
 	if err != nil {
@@ -101,10 +127,12 @@ func (v *visitor) prove(r *http.Request, proof access.Password) (gatehouse.Sessi
 }
 
 // unable is the status for a refusal that the provider may be told; nil for
-// what is the program's to know.
+// what is the program's to know. AWS is told nothing: it takes no refusals.
 func unable(req saml.Request, err error) *saml.StatusError {
 	var told *saml.StatusError
 	switch {
+	case saml.IsAWS(req.Provider):
+		return nil
 	case errors.As(err, &told):
 		return told
 	case errors.Is(err, gatehouse.ErrNotEntitled), errors.Is(err, gatehouse.ErrInvalid):
@@ -130,6 +158,8 @@ func (v *visitor) refuseProgram(w http.ResponseWriter, err error) {
 	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded):
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "Something that is needed does not answer. Try again in a minute.", http.StatusServiceUnavailable)
+	case errors.Is(err, gatehouse.ErrNotEntitled):
+		v.fault(w, http.StatusForbidden)
 	case errors.Is(err, gatehouse.ErrInvalid):
 		v.fault(w, http.StatusBadRequest)
 	case isRefusal(err):

@@ -136,3 +136,34 @@ func TestAnotherMethodOfTheECPAddress(t *testing.T) {
 		t.Errorf("%d, %q", v.status, v.header.Get("Allow"))
 	}
 }
+
+// A program that asks in AWS's name has the one role that the address says.
+func TestAProgramHasTheRoleOfItsAddress(t *testing.T) {
+	ofAWS := strings.Replace(soapRequest("", ""), wikiID, "  urn:amazon:webservices\n", 1) // as saml2aws pads it
+	const path = ecpPath + "/111122223333/ReadOnly"
+	for _, tt := range []struct {
+		name, body, path string
+		refusal          error
+		status           int
+		says             string
+	}{
+		{"the role of the address", ofAWS, path, nil, 200, "role/ReadOnly"},
+		{"no role", ofAWS, ecpPath, nil, 400, "<S:Fault>"},
+		{"a role that is not theirs", ofAWS, path, gatehouse.ErrNotEntitled, 403, "<S:Fault>"},
+		{"a role for another provider", soapRequest("", ""), path, nil, 200, saml.StatusRequestDenied},
+		{"a role, and no record", ofAWS, path, gatehouse.ErrNotRecorded, 503, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.refusal = tt.refusal
+			v := w.program(tt.body, func(r *http.Request) { r.URL.Path = tt.path })
+			granted := tt.says == "role/ReadOnly"
+			if v.status != tt.status || !strings.Contains(v.body, tt.says) || strings.Contains(v.body, "<saml2:Assertion ") != granted {
+				t.Fatalf("%d, want %d and %q:\n%s", v.status, tt.status, tt.says, v.body)
+			}
+			if granted && (len(w.asks) != 1 || w.asks[0].Account != "111122223333" || w.asks[0].Role != "ReadOnly" || w.asks[0].Form != gatehouse.FormPost || w.asks[0].Provider != "") {
+				t.Errorf("asks %+v", w.asks)
+			}
+		})
+	}
+}

@@ -38,6 +38,7 @@ type Broker interface {
 type Config struct {
 	PublicURL   string // verification pages are under it, whatever name a request came by
 	Region      string // where an account has none
+	Profiles    string // how profiles are named, for configurations: portal.profile
 	STSEndpoint string // private STS endpoint, for configurations; empty: AWS's own
 }
 

@@ -132,6 +132,7 @@ type everything struct {
 	Roles       []place `json:"roles"`
 	Region      string  `json:"region"`
 	STSEndpoint string  `json:"stsEndpoint"`
+	Profiles    string  `json:"profiles"` // how they are named
 }
 
 type place struct {
@@ -147,7 +148,7 @@ func (d *Door) everything(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := everything{Roles: []place{}, Region: d.cfg.Region, STSEndpoint: d.cfg.STSEndpoint}
+	all := everything{Roles: []place{}, Region: d.cfg.Region, STSEndpoint: d.cfg.STSEndpoint, Profiles: d.cfg.Profiles}
 	for _, e := range d.usable(h) {
 		all.Roles = append(all.Roles, place{e.Account.ID, e.Account.Name, e.Account.Environment, e.Role.Name, e.Account.Region})
 	}

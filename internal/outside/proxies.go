@@ -48,8 +48,51 @@ func StartNginx(t testing.TB, site string) (address string) {
 			t.Fatal(err)
 		}
 	}
+	serveHere(t, exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf")), address)
+	return address
+}
+
+// StartCaddy starts a real Caddy that ends with the test, with a Caddyfile in
+// which PORT is where it is to listen, on 127.0.0.1.
+func StartCaddy(t testing.TB, caddyfile string) (address string) {
+	t.Helper()
+	caddy := Program(t, "caddy", "caddy")
+	dir, address, file := proxyHome(t, "Caddyfile", caddyfile)
+	cmd := exec.Command(caddy, "run", "--adapter", "caddyfile", "--config", file)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	serveHere(t, cmd, address)
+	return address
+}
+
+// StartHAProxy starts a real HAProxy that ends with the test, with a
+// configuration in which ADDRESS is where it is to listen.
+func StartHAProxy(t testing.TB, config string) (address string) {
+	t.Helper()
+	haproxy := Program(t, "haproxy", "haproxy")
+	_, address, file := proxyHome(t, "haproxy.cfg", config)
+	serveHere(t, exec.Command(haproxy, "-db", "-f", file), address)
+	return address
+}
+
+// proxyHome is a folder with a proxy's configuration, and where it listens.
+func proxyHome(t testing.TB, name, text string) (dir, address, file string) {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, address = t.TempDir(), fmt.Sprintf("127.0.0.1:%d", port)
+	file = filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte(strings.NewReplacer("ADDRESS", address, "PORT", fmt.Sprint(port), "DIR", dir).Replace(text)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, address, file
+}
+
+// serveHere runs a server until the test ends, and waits until it listens.
+func serveHere(t testing.TB, cmd *exec.Cmd, address string) {
+	t.Helper()
 	var output bytes.Buffer
-	cmd := exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"))
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = runAs(os.Getuid(), os.Getgid())
 	if err := startHere(cmd); err != nil {
@@ -67,21 +110,21 @@ func StartNginx(t testing.TB, site string) (address string) {
 		}
 		if t.Failed() {
 			said := output.String()
-			t.Logf("nginx, in the end:\n%s", said[max(0, len(said)-10_000):])
+			t.Logf("%s, in the end:\n%s", filepath.Base(cmd.Path), said[max(0, len(said)-10_000):])
 		}
 	})
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
 			_ = c.Close()
-			return address
+			return
 		}
 		select {
 		case <-ended:
-			t.Fatalf("nginx ended:\n%s", output.String())
+			t.Fatalf("%s ended:\n%s", filepath.Base(cmd.Path), output.String())
 		default:
 		}
 		if time.Now().After(end) {
-			t.Fatal("nginx does not listen")
+			t.Fatalf("%s does not listen", filepath.Base(cmd.Path))
 		}
 	}
 }
