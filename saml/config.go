@@ -28,6 +28,10 @@ type Config struct {
 	// for whoever holds its certificate and fetches the document. Default: false.
 	SignMetadata bool `yaml:"sign_metadata"`
 
+	// EncryptedNames has our metadata offer the RSA keys for encryption too, so
+	// that names in logout requests may come encrypted. Default: false.
+	EncryptedNames bool `yaml:"encrypted_names"`
+
 	// Organization and Contact stand in our metadata; all or nothing of each.
 	Organization Organization `yaml:"organization"`
 	Contact      Contact      `yaml:"contact"`

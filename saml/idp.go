@@ -87,6 +87,9 @@ func (p *IdP) SetKeys(keys []gatehouse.SigningKey) error {
 	if err != nil {
 		return fmt.Errorf("saml: %w", err)
 	}
+	if !p.cfg.EncryptedNames {
+		ring.opens = nil
+	}
 	if i := slices.IndexFunc(p.cfg.ServiceProviders, func(sp ServiceProvider) bool { return sp.Signature == SignatureECDSA }); i >= 0 && ring.ecdsa == nil {
 		return fmt.Errorf("saml: service provider %s: its signature is ecdsa-sha256, and no ECDSA key signs; make one (gatehouse keys add --ecdsa), and promote it", p.cfg.ServiceProviders[i].Name)
 	}

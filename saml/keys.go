@@ -149,8 +149,9 @@ type published struct {
 // metadata document that publishes them.
 type keyring struct {
 	signer    signer
-	ecdsa     *signer     // for the providers that opt in; nil: there is none
-	published []published // RSA before ECDSA, the one that signs first
+	ecdsa     *signer            // for the providers that opt in; nil: there is none
+	opens     []crypto.Decrypter // what is encrypted to us
+	published []published        // RSA before ECDSA, the one that signs first
 	metadata  []byte
 }
 
@@ -183,6 +184,9 @@ func newKeyring(keys []gatehouse.SigningKey) (*keyring, error) {
 			return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
 		}
 		ring.published = append(ring.published, p)
+		if d, ok := signs.key.(crypto.Decrypter); ok {
+			ring.opens = append(ring.opens, d)
+		}
 		if k.State != gatehouse.KeyActive {
 			continue
 		}

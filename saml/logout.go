@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"crypto"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func (p *IdP) parseLogout(raw string, post bool) (*LogoutRequest, *LogoutRespons
 	if err != nil {
 		return nil, nil, unreadable(err)
 	}
-	r, err := m.request(sp, p.entityID)
+	r, err := m.request(sp, p.entityID, p.ring.Load().opens)
 	if r != nil {
 		r.RelayState, r.Post = relayState, post
 	}
@@ -175,20 +176,16 @@ func verifyLogoutPost(params parameters, document []byte, claimed *logoutMessage
 
 // logoutMessage is a LogoutRequest or LogoutResponse as it was read.
 type logoutMessage struct {
-	ID           string               `xml:",attr"`
-	Version      string               `xml:",attr"`
-	IssueInstant crewjam.RelaxedTime  `xml:",attr"`
-	Destination  string               `xml:",attr"`
-	NotOnOrAfter *crewjam.RelaxedTime `xml:",attr"`
-	InResponseTo string               `xml:",attr"`
-	Issuer       string               `xml:"urn:oasis:names:tc:SAML:2.0:assertion Issuer"`
-	NameID       *struct {
-		Format          string `xml:",attr"`
-		NameQualifier   string `xml:",attr"`
-		SPNameQualifier string `xml:",attr"`
-		Value           string `xml:",chardata"`
-	} `xml:"urn:oasis:names:tc:SAML:2.0:assertion NameID"`
-	SessionIndexes []string `xml:"urn:oasis:names:tc:SAML:2.0:protocol SessionIndex"`
+	ID             string               `xml:",attr"`
+	Version        string               `xml:",attr"`
+	IssueInstant   crewjam.RelaxedTime  `xml:",attr"`
+	Destination    string               `xml:",attr"`
+	NotOnOrAfter   *crewjam.RelaxedTime `xml:",attr"`
+	InResponseTo   string               `xml:",attr"`
+	Issuer         string               `xml:"urn:oasis:names:tc:SAML:2.0:assertion Issuer"`
+	NameID         *nameElement         `xml:"urn:oasis:names:tc:SAML:2.0:assertion NameID"`
+	EncryptedID    *encryptedID         `xml:"urn:oasis:names:tc:SAML:2.0:assertion EncryptedID"`
+	SessionIndexes []string             `xml:"urn:oasis:names:tc:SAML:2.0:protocol SessionIndex"`
 	Status         struct {
 		Code struct {
 			Value  string `xml:",attr"`
@@ -261,7 +258,7 @@ func (m *logoutMessage) response(sp Provider) (*LogoutResponse, error) {
 
 // request settles whom the request means. A qualifier must be the one that
 // the name was made under, which is ours and the sender's (saml-core §2.2.2).
-func (m *logoutMessage) request(sp Provider, self string) (*LogoutRequest, error) {
+func (m *logoutMessage) request(sp Provider, self string, keys []crypto.Decrypter) (*LogoutRequest, error) {
 	r := &LogoutRequest{ID: m.ID, Provider: sp.EntityID, SessionIndexes: m.SessionIndexes, Asynchronous: m.Extensions.Asynchronous != nil}
 	names := 0
 	for _, kind := range []string{"NameID", "BaseID", "EncryptedID"} {
@@ -272,9 +269,9 @@ func (m *logoutMessage) request(sp Provider, self string) (*LogoutRequest, error
 	if names != 1 {
 		return nil, unreadable(fmt.Errorf("it names %d people", names))
 	}
-	n := m.NameID
-	if n == nil {
-		return r, &LogoutError{Status: Status{StatusRequester, StatusRequestUnsupported}, Why: "its name is encrypted, and we publish no key for that"}
+	n, err := m.name(keys)
+	if err != nil {
+		return r, &LogoutError{Status: Status{StatusRequester, StatusRequestUnsupported}, Why: err.Error()}
 	}
 	if (n.NameQualifier != "" && n.NameQualifier != self) || (n.SPNameQualifier != "" && n.SPNameQualifier != sp.EntityID) {
 		return r, &LogoutError{Status: Status{StatusRequester, StatusUnknownPrincipal}, Why: "its name was made for somebody else"}
@@ -284,6 +281,23 @@ func (m *logoutMessage) request(sp Provider, self string) (*LogoutRequest, error
 		return nil, unreadable(errTooLarge)
 	}
 	return r, nil
+}
+
+// name is whom m names, decrypted where that is needed.
+func (m *logoutMessage) name(keys []crypto.Decrypter) (*nameElement, error) {
+	switch {
+	case m.NameID != nil:
+		return m.NameID, nil
+	case m.EncryptedID == nil:
+		return nil, errors.New("it names the person in a way that we do not read")
+	case len(keys) == 0:
+		return nil, errors.New("its name is encrypted, and we publish no key for that")
+	}
+	plain, err := m.EncryptedID.decrypt(keys)
+	if err != nil {
+		return nil, fmt.Errorf("its name: %w", err)
+	}
+	return readName(plain)
 }
 
 // maxSessionIndexes is more than one person has at one provider.

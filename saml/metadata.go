@@ -29,6 +29,7 @@ var (
 	mdEntityDescriptor        = element{nsMD, "EntityDescriptor"}
 	mdIDPSSODescriptor        = element{nsMD, "IDPSSODescriptor"}
 	mdKeyDescriptor           = element{nsMD, "KeyDescriptor"}
+	mdEncryptionMethod        = element{nsMD, "EncryptionMethod"}
 	mdNameIDFormat            = element{nsMD, "NameIDFormat"}
 	mdSingleSignOnService     = element{nsMD, "SingleSignOnService"}
 	mdSingleLogoutService     = element{nsMD, "SingleLogoutService"}
@@ -63,8 +64,8 @@ func (p *IdP) describe(keys []published, k *signer) ([]byte, error) {
 
 // description writes our metadata, with room for a signature where it has an
 // ID. It has no validUntil: consumers that fetch it once would lock their
-// people out when it ran out. It has no encryption key, since nothing is
-// decrypted here.
+// people out when it ran out. It has a key for encryption only where
+// something is decrypted: the one that signs, with what we can open.
 func (p *IdP) description(w *canonical, keys []published, id string, k *signer) hole {
 	w.open(mdEntityDescriptor, attribute{name: "ID", value: id}, attribute{name: "entityID", value: p.entityID})
 	h := w.signatureIf(id != "", id, k)
@@ -73,6 +74,9 @@ func (p *IdP) description(w *canonical, keys []published, id string, k *signer) 
 		w.open(mdKeyDescriptor, attribute{name: "use", value: "signing"})
 		w.certificate(k.text)
 		w.close()
+	}
+	if p.cfg.EncryptedNames {
+		w.encryptionKey(keys[0].text)
 	}
 	if p.endpoints.SLO != "" {
 		w.service(mdSingleLogoutService, bindingRedirect, p.endpoints.SLO)
@@ -91,6 +95,18 @@ func (p *IdP) description(w *canonical, keys []published, id string, k *signer) 
 	w.contact(p.cfg.Contact)
 	w.close()
 	return h
+}
+
+func (w *canonical) encryptionKey(certificate string) {
+	w.open(mdKeyDescriptor, attribute{name: "use", value: "encryption"})
+	w.certificate(certificate)
+	for _, c := range contentCiphers {
+		if c.gcm {
+			w.leaf(mdEncryptionMethod, "", attribute{name: "Algorithm", value: c.algorithm})
+		}
+	}
+	w.leaf(mdEncryptionMethod, "", attribute{name: "Algorithm", value: algOAEP})
+	w.close()
 }
 
 func (w *canonical) service(e element, binding, location string) {

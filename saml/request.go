@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -310,6 +311,10 @@ func (p parameters) decoded(name string) ([]byte, error) {
 // deflate is the one encoding of the Redirect binding (saml-bindings §3.4.4.1).
 const deflate = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 
+// inflaters are used again and again: each has 40 KiB of its own, more than
+// all else that a request takes.
+var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
+
 // inflated is the message of that name out of base64 and DEFLATE. What it may
 // grow to is limited while it grows (CVE-2023-28119), and nothing may follow it.
 func (p parameters) inflated(name string) ([]byte, error) {
@@ -321,8 +326,11 @@ func (p parameters) inflated(name string) ([]byte, error) {
 		return nil, err
 	}
 	source := bytes.NewReader(compressed)
-	inflater := flate.NewReader(source)
-	defer inflater.Close()
+	inflater := inflaters.Get().(io.ReadCloser)
+	defer inflaters.Put(inflater)
+	if err := inflater.(flate.Resetter).Reset(source, nil); err != nil {
+		return nil, fmt.Errorf("%s does not inflate: %w", name, err)
+	}
 	document, err := io.ReadAll(&limited{inflater, maxDocument})
 	if err != nil {
 		return nil, fmt.Errorf("%s does not inflate: %w", name, err)

@@ -38,7 +38,13 @@ type estate struct {
 // each one's service provider, as YAML.
 func openEstate(t *testing.T, terms string, applications ...*outside.Application) *estate {
 	t.Helper()
-	providers, rules := "saml:\n  service_providers:\n", "  rules:\n"
+	return openEstateWith(t, "", terms, applications...)
+}
+
+// openEstateWith has further keys of saml, too: a line.
+func openEstateWith(t *testing.T, more, terms string, applications ...*outside.Application) *estate {
+	t.Helper()
+	providers, rules := "saml:\n"+more+"  service_providers:\n", "  rules:\n"
 	for _, a := range applications {
 		file := filepath.Join(t.TempDir(), a.Name+".xml")
 		if err := os.WriteFile(file, a.Metadata, 0o600); err != nil {
@@ -239,6 +245,28 @@ func TestASignOutByECDSAReachesEveryApplication(t *testing.T) {
 				t.Errorf("%s: bob is still signed in at %s; the sign-out ended at %s:\n%s", name, a.Name, p.url, p.text())
 			}
 		}
+	}
+}
+
+// A real application that finds a key for it in our metadata encrypts names.
+func TestASignOutWithAnEncryptedName(t *testing.T) {
+	t.Parallel()
+	shibboleth := outside.Shibboleth(t)
+	e := openEstateWith(t, "  encrypted_names: true\n", "", shibboleth)
+	b := e.browser(t)
+	if p := b.enter(shibboleth, "bob"); p.header.Get("X-User") == "" {
+		t.Fatalf("bob was not signed in: %s %d\n%s", p.url, p.status, p.text())
+	}
+	encrypted := false
+	b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Query().Has("SAMLRequest") {
+			encrypted = encrypted || strings.Contains(inQuery(t, r.URL.String(), "SAMLRequest"), "EncryptedID")
+		}
+		return nil
+	}
+	p := b.carry(b.get(shibboleth.Logout))
+	if !encrypted || !strings.Contains(p.text(), "You are signed out.") || b.signedInAt(shibboleth) || b.get("/").url.Path != "/login" {
+		t.Errorf("encrypted: %v; the sign-out ended at %.100s %d:\n%s\n%s", encrypted, p.url, p.status, p.text(), e.log)
 	}
 }
 

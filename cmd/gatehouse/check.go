@@ -66,6 +66,10 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	log := slog.New(slog.DiscardHandler)
 	list := []gatehouse.Finding{{Subject: "configuration", State: gatehouse.FindingOK,
 		Detail: fmt.Sprintf("directories: %d, accounts: %d, rules: %d", len(cfg.Directories), len(cfg.Accounts), len(cfg.Access.Access.Rules))}}
+	for _, name := range cfg.Awaited() {
+		list = append(list, gatehouse.Finding{Subject: "service provider " + name, State: gatehouse.FindingWarning,
+			Detail: "a rule names it, and it has no metadata", Fix: "put " + name + ".xml into saml.metadata_dir, or correct the rule"})
+	}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
 	list = append(list, web.CheckProxy(ctx, cfg.Web, http.DefaultClient))
 	list = append(list, checkStore(ctx, cfg)...)

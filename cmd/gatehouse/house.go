@@ -117,6 +117,9 @@ func (h *house) openKeys(ctx context.Context, entityID string) (err error) {
 // furnish makes the rooms of a configuration, one line each where it goes.
 func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	r := &rooms{cfg: cfg, stop: func() {}}
+	for _, name := range cfg.Awaited() {
+		h.log.Warn("a rule names a service provider that has no metadata yet", slog.String("provider", name))
+	}
 	var err error
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err

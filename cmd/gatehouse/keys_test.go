@@ -23,13 +23,15 @@ type keyroom struct {
 	house *house
 }
 
-func openKeyroom(t *testing.T) *keyroom {
+// openKeyroom starts one; edits are as openGate's.
+func openKeyroom(t *testing.T, edits ...string) *keyroom {
 	t.Helper()
 	w, err := demo.Start(demo.Options{Portal: "localhost:8080", AWS: "127.0.0.1:0", LDAP: "127.0.0.1:0", State: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close() })
+	w.Config = []byte(strings.NewReplacer(edits...).Replace(string(w.Config)))
 	if err := os.WriteFile(w.ConfigFile, w.Config, 0o600); err != nil {
 		t.Fatal(err)
 	}

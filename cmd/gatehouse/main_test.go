@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		cannedSTS(of)
 		return
 	}
+	if cookie := os.Getenv(asBrowser); cookie != "" {
+		cannedBrowser(cookie)
+		return
+	}
 	testscript.Main(tests{m}, map[string]func(){"gatehouse": main})
 }
 

@@ -62,6 +62,9 @@ func providers(ctx context.Context, out io.Writer, cfg *config.Config, person st
 		}
 		fmt.Fprintln(w)
 	}
+	for _, name := range cfg.Awaited() {
+		fmt.Fprintf(w, "%s\n  metadata\tnone yet; put %s.xml into saml.metadata_dir\n\n", shown(name), shown(name))
+	}
 	if len(list) == 0 {
 		fmt.Fprintln(w, "There is no application besides AWS; see saml.service_providers.")
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/beevik/etree"
 
+	"gatehouse"
+	"gatehouse/internal/access"
 	"gatehouse/internal/demo"
 )
 
@@ -171,5 +173,39 @@ func TestProvidersAreListedWithWhatIsKnownOfThem(t *testing.T) {
 	}
 	if said := tells(t, openGate(t), ""); !strings.Contains(said, "no application besides AWS") {
 		t.Errorf("without one: %s", said)
+	}
+}
+
+// A rule may name an application before its metadata is there; once the file
+// comes, nothing needs to be reloaded.
+func TestAnApplicationMayComeWhileGatehouseRuns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rule := fmt.Sprintf("  rules:\n    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: Wiki}\n", demo.Suffix)
+	r := openKeyroom(t, "access:\n", fmt.Sprintf("saml:\n  metadata_dir: %q\naccess:\n", dir), "  rules:\n", rule)
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"providers", "--config", r.file}, &out, &out); code != exitDone || !strings.Contains(out.String(), "put Wiki.xml into") {
+		t.Errorf("before: %d\n%s", code, &out)
+	}
+	out.Reset()
+	if run(t.Context(), []string{"check", "--config", r.file}, &out, &out); !regexp.MustCompile(`warning +service provider Wiki +a rule names it`).MatchString(out.String()) {
+		t.Errorf("check says nothing of it:\n%s", &out)
+	}
+	bob := gatehouse.Session{User: gatehouse.User{Directory: "corp", ID: "1", Groups: []gatehouse.Group{{Name: "Sandbox Users", DN: "CN=Sandbox Users,OU=Groups," + demo.Suffix}}}}
+	may := func() []access.Release {
+		now := r.house.current.Load()
+		return access.Releases(now.cfg.Policy, now.idp, bob)
+	}
+	if got := may(); len(got) > 0 {
+		t.Errorf("without metadata: %+v", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Wiki.xml"), []byte(metadataOf("https://wiki.example", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.house.readMetadata(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := may(); len(got) != 1 || !got[0].Admitted() || got[0].Err != nil {
+		t.Errorf("once the file is there: %+v", got)
 	}
 }

@@ -175,9 +175,24 @@ func (c *Config) load(d *decoder) {
 		return // Validate has listed why; rules over half the accounts would only add noise
 	}
 	c.Accounts = accounts
-	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), c.SAML.ProviderNames())
+	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), append(c.SAML.ProviderNames(), c.Awaited()...))
 	c.Policy = policy
 	d.judge(faults)
+}
+
+// Awaited lists the service providers that rules name and whose metadata may
+// yet come into saml.metadata_dir, which is read while we run.
+func (c *Config) Awaited() []string {
+	var names []string
+	known := c.SAML.ProviderNames()
+	for _, r := range c.Access.Access.Rules {
+		name := r.ServiceProvider
+		file := name != "" && filepath.Base(name) == name && name[0] != '.'
+		if c.SAML.MetadataDir != "" && file && !slices.Contains(known, name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Faults is everything that is wrong with a configuration file.

@@ -131,6 +131,9 @@ func TestOneFault(t *testing.T) {
 		{"an environment variable that is not set", "portal: {name: '${GATEHOUSE_TEST_UNSET}'}\n", []string{"6: portal.name needs the environment variable GATEHOUSE_TEST_UNSET, which is not set"}},
 		{"what follows from a lost value is not reported too", "access: {rules: [{groups: [CN=Staff], roles: 'arn:aws:iam::111122223333:role/Dev'}]}\n", []string{"6: access.rules[0].roles must be a list"}},
 		{"an environment variable that is empty is a value", "portal: {notice: '${GATEHOUSE_TEST_EMPTY}'}\n", nil},
+		{"an application that there is not", "access: {rules: [{groups: ['CN=Staff,DC=corp'], service_provider: Wiki}]}\n", []string{`6: access.rules[0].service_provider "Wiki" is not among saml.service_providers`}},
+		{"an application whose metadata may yet come", "saml: {metadata_dir: .}\naccess: {rules: [{groups: ['CN=Staff,DC=corp'], service_provider: Wiki}]}\n", nil},
+		{"an application that no file of the folder can describe", "saml: {metadata_dir: .}\naccess: {rules: [{groups: ['CN=Staff,DC=corp'], service_provider: ../Wiki}]}\n", []string{`7: access.rules[0].service_provider "../Wiki" is not among saml.service_providers`}},
 		{"a null is as if left out", "portal: {name: ~}\nlisten:\n", nil},
 		{"an anchor that nobody uses", "portal: &p {name: A}\n", nil},
 	}

@@ -1,6 +1,7 @@
 package outside
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -26,7 +27,7 @@ func Shibboleth(t testing.TB) *Application {
 		s.write("attribute-map.xml", shibbolethAttributes)
 		s.write("shibd.logger", fmt.Sprintf(shibbolethLogger, s.path("shibd.log")))
 		s.write("native.logger", fmt.Sprintf(shibbolethLogger, s.path("native.log")))
-		s.write("shibboleth2.xml", fmt.Sprintf(shibbolethConf, s.dir, a.EntityID, entityID(t, idp)))
+		s.write("shibboleth2.xml", fmt.Sprintf(shibbolethConf, s.dir, a.EntityID, entityID(t, idp), bytes.Contains(idp, []byte(`use="encryption"`))))
 		ended := s.process(nil, []string{"shibd.log", "native.log"}, shibd, "-F", "-f", "-c", s.path("shibboleth2.xml"), "-p", s.path("shibd.pid"))
 		s.awaitLine("shibd.log", "listener service starting", ended)
 		s.apache("ShibConfig "+s.path("shibboleth2.xml")+shibbolethApache, "shib")
@@ -77,7 +78,7 @@ const shibbolethConf = `<SPConfig xmlns="urn:mace:shibboleth:3.0:native:sp:confi
 <OutOfProcess logger="%[1]s/shibd.logger"/>
 <InProcess logger="%[1]s/native.logger"/>
 <UnixListener address="%[1]s/shibd.sock"/>
-<ApplicationDefaults entityID="%[2]s" REMOTE_USER="nameid" signing="true" signingAlg="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256" digestAlg="http://www.w3.org/2001/04/xmlenc#sha256">
+<ApplicationDefaults entityID="%[2]s" REMOTE_USER="nameid" encryption="%[4]t" signing="true" signingAlg="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256" digestAlg="http://www.w3.org/2001/04/xmlenc#sha256">
 <Sessions lifetime="28800" timeout="3600" relayState="ss:mem" checkAddress="false" handlerSSL="false" cookieProps="http" redirectLimit="exact">
 <SSO entityID="%[3]s" ECP="true">SAML2</SSO>
 <Logout>SAML2 Local</Logout>

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -65,11 +66,16 @@ type participation struct {
 
 func participantKey(provider, sessionIndex string) string { return provider + "\x00" + sessionIndex }
 
-// remember notes that a provider is told of s, before it is.
+// remember notes that a provider is told of s, before it is. A note that is
+// there already outlasts s, and reading costs a fraction of writing.
 func (d *Door) remember(ctx context.Context, s gatehouse.Session, p saml.Participant) error {
+	key := participantKey(p.Provider, p.SessionIndex)
 	body, err := json.Marshal(participation{p, s.User.Key(), s.ID})
 	if err == nil {
-		err = d.records.Put(ctx, participantKind, participantKey(p.Provider, p.SessionIndex), s.User.Key(), body, d.now().Add(d.sessionMax))
+		if noted, err := d.records.Get(ctx, participantKind, key); err == nil && bytes.Equal(noted, body) {
+			return nil
+		}
+		err = d.records.Put(ctx, participantKind, key, s.User.Key(), body, d.now().Add(d.sessionMax))
 	}
 	if err != nil {
 		return fmt.Errorf("saml door: participant: %w", err)
