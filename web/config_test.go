@@ -1,10 +1,12 @@
 package web
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,4 +117,43 @@ func TestAnAccountsOwnColour(t *testing.T) {
 			t.Errorf("the style sheet does not have %s in both themes", name)
 		}
 	}
+}
+
+// Every ink stands on its tint with the contrast that WCAG 2.2 asks of text
+// (1.4.3), in both themes.
+func TestTheColoursOfAccountsCanBeRead(t *testing.T) {
+	css, err := os.ReadFile("../static/gatehouse.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := regexp.MustCompile(`\.([a-z]+) \{ --ink: (#[0-9a-f]{6}); --tint: (#[0-9a-f]{6}) \}`).FindAllStringSubmatch(string(css), -1)
+	if len(pairs) != 2*len(gatehouse.Colours) {
+		t.Fatalf("%d pairs for %d colours", len(pairs), len(gatehouse.Colours))
+	}
+	for _, p := range pairs {
+		a, b := luminance(t, p[2]), luminance(t, p[3])
+		if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); ratio < 4.5 {
+			t.Errorf("%s: %s on %s has %.2f to 1", p[1], p[2], p[3], ratio)
+		}
+	}
+}
+
+// luminance is WCAG's relative luminance of #rrggbb.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	n, err := strconv.ParseUint(hex[1:], 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i, share := range []float64{0.0722, 0.7152, 0.2126} {
+		v := float64(n>>(8*i)&0xff) / 255
+		if v <= 0.04045 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		sum += share * v
+	}
+	return sum
 }

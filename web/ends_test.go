@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -185,6 +186,23 @@ func TestALostSessionOfTheLongestFormLosesOnlyWhatCannotFit(t *testing.T) {
 	next, _ := url.Parse(u.Query().Get("next"))
 	if got := next.Query()["role"]; err != nil || !slices.Equal(got, twenty) {
 		t.Errorf("of twenty ticks are left %s", cmp.Diff(twenty, got))
+	}
+}
+
+func TestALostSessionWhileAProgramWaitsKeepsWhatItAsked(t *testing.T) {
+	h := newHouse(t)
+	for path, form := range map[string]url.Values{
+		"/device":       {"user_code": {"ABCD-EFGH"}, "answer": {"agree"}},
+		"/authorize":    {"client_id": {"c"}, "redirect_uri": {"http://127.0.0.1:1/"}, "state": {"s"}, "answer": {"agree"}},
+		"/v1/authorize": {"client_id": {"c"}, "role": {"111122223333/Admin"}, "answer": {"agree"}},
+	} {
+		login, err := url.Parse(h.post(path, "", form).Header.Get("Location"))
+		next, _ := url.Parse(login.Query().Get("next"))
+		want := maps.Clone(form)
+		delete(want, "answer") // given anew, once it is known who gives it
+		if diff := cmp.Diff(want, next.Query()); err != nil || next.Path != path || diff != "" {
+			t.Errorf("%s led back to %s: %s", path, next, diff)
+		}
 	}
 }
 

@@ -130,6 +130,9 @@ func gzipped(b *bytes.Buffer, pieces []piece) {
 			size += uint32(len(p.made.plain))
 			continue
 		}
+		if len(p.fresh) == 0 {
+			continue // to make a deflater ready costs more than most pieces
+		}
 		w := deflaters.Get().(*flate.Writer)
 		w.Reset(b)
 		_, _ = w.Write(p.fresh) // a buffer takes everything

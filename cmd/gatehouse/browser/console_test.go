@@ -89,6 +89,21 @@ var consoleWalks = []walk{
 		d.atConsole(home)
 		d.wants("#role", "Developer")
 	}},
+	{"with multi-session support accounts stand side by side, and nobody is signed out", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob").open(developer)
+		b.click("details.more summary")
+		b.wants("details.more", "Several accounts side by side", "Switch on multi-session support once", "AWS then keeps five sign-ins apart")
+		b.open("/")
+		c := b.opens(func() { b.click(role("PowerUser")) })
+		c.atConsole(home)
+		c.goes(func() { c.click("#several") })
+		d := b.opens(func() { b.click(role("Developer")) })
+		d.atConsole(home)
+		d.wants("#role", "Developer")
+		d.wants("main", "Other sessions in this browser", "PowerUser")
+		d.goes(func() { d.click("main li a") })
+		d.wants("#role", "PowerUser")
+	}},
 	{"the browser itself can take the sign-in to AWS", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob").open(powerUser)
 		b.click("details.more:last-of-type summary")

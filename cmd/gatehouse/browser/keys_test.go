@@ -103,9 +103,15 @@ var keysWalks = []walk{
 		b.click("[data-get]")
 		b.until("the refusal", `document.querySelector("[data-problem] a")`)
 		b.wants("[data-problem]", "You are signed out.")
+		b.retype("#profile", "typed")
+		b.click("[data-get]")
+		b.until("the way back with what was typed", `document.querySelector("[data-problem] a").href.includes("typed")`)
 		b.goes(func() { b.click("[data-problem] a") })
 		b.signIn("bob")
-		b.wantsAt(powerUser)
+		b.wants("h1", "Sandbox · PowerUser")
+		if got := b.value("#profile"); got != "typed" {
+			t.Errorf("after the sign-in the profile is called %q", got)
+		}
 	}},
 	{"a portal that cannot be reached is said to be that", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob").open(powerUser)

@@ -89,6 +89,12 @@ var shots = []shot{
 		b.click("[data-park]")
 		b.until("the line", `!document.querySelector("[data-copy-line]").hidden`)
 	}},
+	{"session-ends", "alice", wide, 760, func(b *tab) {
+		b.open(readOnly)
+		// The answer of two minutes before the end, without the wait for it.
+		eval[bool](b, `fetch = async () => Response.json({ left: 110, most: 3600 }), document.dispatchEvent(new Event("visibilitychange")), true`)
+		b.until("the strip", `document.querySelector("[data-ending] button")`)
+	}},
 	{"role-confirm", "alice", wide, 760, func(b *tab) { b.open(identityAdmin) }},
 	{"confirm", "alice", wide, 560, func(b *tab) {
 		b.stays("form[data-roles]")

@@ -91,6 +91,7 @@ var waysWalks = []walk{
 		b := w.browser(t).withoutScripts()
 		b.signIn("bob").open(powerUser)
 		b.click("details.more summary")
+		b.wants("details.more", "Good for 15 minutes, for whoever has it")
 		c := b.opens(func() { b.click("button[value=link]") })
 		c.wants("main", "Whoever has this address is you")
 		d := w.browser(t).open(c.value("textarea"))

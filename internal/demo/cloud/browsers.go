@@ -29,6 +29,7 @@ type consoleSession struct {
 type browser struct {
 	sessions []*consoleSession // the current one last
 	issuer   string            // of the last session, kept when it has ended
+	several  bool              // its person switched on multi-session support
 	seen     time.Time
 }
 
@@ -75,6 +76,7 @@ func (b *browsers) add(w http.ResponseWriter, r *http.Request, s *consoleSession
 		if len(br.sessions) == 0 {
 			return // a new cookie below: an old one may have been planted
 		}
+		several = several || br.several
 		if known = true; !several && slices.ContainsFunc(br.sessions, func(o *consoleSession) bool {
 			return o.who.Account != s.who.Account
 		}) {
@@ -124,6 +126,11 @@ func (b *browsers) sweep(now time.Time) {
 	if len(b.byID) >= keptBrowsers {
 		delete(b.byID, oldest)
 	}
+}
+
+// allowSeveral switches multi-session support on, as AWS's account menu does.
+func (b *browsers) allowSeveral(r *http.Request, now time.Time) {
+	b.with(r, now, func(br *browser) { br.several = true })
 }
 
 // choose makes another of the browser's sessions the current one.

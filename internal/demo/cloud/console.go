@@ -132,6 +132,12 @@ func (s *Server) serveSwitch(w http.ResponseWriter, r *http.Request) {
 	leave(w, r, "/console/home")
 }
 
+// serveSeveral lets the browser hold several accounts from now on.
+func (s *Server) serveSeveral(w http.ResponseWriter, r *http.Request) {
+	s.browsers.allowSeveral(r, s.now().UTC())
+	leave(w, r, "/console/home")
+}
+
 // refusalPage is AWS's own page for what sign-in refuses.
 type refusalPage struct {
 	Message string

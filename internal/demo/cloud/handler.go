@@ -15,6 +15,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /console", s.serveConsole)
 	mux.HandleFunc("GET /console/{rest...}", s.serveConsole)
 	mux.HandleFunc("GET /sessions/{id}", s.serveSwitch)
+	mux.HandleFunc("POST /sessions", s.serveSeveral)
 	return s.recovering(secured(mux))
 }
 
