@@ -99,11 +99,12 @@ func TestApplicationsInABrowser(t *testing.T) {
 	b.do(chromedp.SendKeys(".search input", "\u001b"))
 	b.want(seen, "Wiki,Team calendar,Blog")
 
-	b.do(chromedp.Click(`[data-applications] .star[value="https://sp.example/Blog"]`))
+	// By script: rows that come back into view move what is below them.
+	b.eval(`document.querySelector('[data-applications] .star[value="https://sp.example/Blog"]').click()`)
 	b.until(shelf + ` === "Blog"`)
 	b.do(chromedp.Navigate(b.origin + "/"))
 	b.want(shelf, "Blog")
-	b.do(chromedp.Click(`[data-shelf=applications] .star`))
+	b.eval(`document.querySelector("[data-shelf=applications] .star").click()`)
 	b.until(shelf + ` === ""`)
 	b.want(`document.querySelectorAll(".app .star[name=star]").length`, "3")
 	b.quiet()

@@ -122,7 +122,8 @@ func (f *facts) attrs() []slog.Attr {
 
 // accessLevel keeps probes and assets out of the ordinary log.
 func accessLevel(route string) slog.Level {
-	if route == "/healthz" || route == "/readyz" || route == "/static/" {
+	switch route {
+	case "/healthz", "/readyz", "/static/", "/me/session": // the last is asked by pages, not by people
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
