@@ -148,7 +148,7 @@ func allTried(t *testing.T) []tried {
 func whatPagesSay(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, pattern := range []string{"web/problem.go", "web/login.go", "templates/*.html"} {
+	for _, pattern := range []string{"web/problem.go", "web/words.go", "templates/*.html"} {
 		files, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v", pattern, err)

@@ -58,6 +58,16 @@ const (
 	SignBoth      Sign = "both"
 )
 
+// Signature says which algorithm signs.
+type Signature string
+
+// What can sign: the algorithm that every provider takes, and one whose
+// signatures cost a fraction of it.
+const (
+	SignatureRSA   Signature = "rsa-sha256"
+	SignatureECDSA Signature = "ecdsa-sha256"
+)
+
 // Response is a signed SAML Response, ready to be posted.
 type Response struct {
 	ID          string           // of the assertion within

@@ -20,8 +20,8 @@ const day = "2 January 2006"
 func (p *IdP) Check(context.Context) []gatehouse.Finding {
 	now := p.now()
 	var findings []gatehouse.Finding
-	for i, k := range p.ring.Load().published {
-		findings = append(findings, checkKey(k, i == 0, now))
+	for _, k := range p.ring.Load().published {
+		findings = append(findings, checkKey(k, now))
 	}
 	for _, sp := range p.all() {
 		if !sp.AWS {
@@ -31,9 +31,9 @@ func (p *IdP) Check(context.Context) []gatehouse.Finding {
 	return findings
 }
 
-func checkKey(k published, signs bool, now time.Time) gatehouse.Finding {
+func checkKey(k published, now time.Time) gatehouse.Finding {
 	use := "is published for later"
-	if signs {
+	if k.signs {
 		use = "signs"
 	}
 	f := gatehouse.Finding{

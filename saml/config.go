@@ -3,6 +3,7 @@ package saml
 import (
 	"fmt"
 	"net/url"
+	"slices"
 
 	"gatehouse"
 )
@@ -20,6 +21,13 @@ type Config struct {
 	// provider's name is its file's, without the ending.
 	MetadataDir string `yaml:"metadata_dir"`
 
+	// MetadataDirCertFile is MetadataCertFile for all documents of MetadataDir.
+	MetadataDirCertFile string `yaml:"metadata_dir_cert_file"`
+
+	// SignMetadata has our own metadata carry a signature of the signing key,
+	// for whoever holds its certificate and fetches the document. Default: false.
+	SignMetadata bool `yaml:"sign_metadata"`
+
 	// Organization and Contact stand in our metadata; all or nothing of each.
 	Organization Organization `yaml:"organization"`
 	Contact      Contact      `yaml:"contact"`
@@ -29,7 +37,18 @@ type Config struct {
 type ServiceProvider struct {
 	Name         string `yaml:"name"`          // as access rules and pages call it
 	MetadataFile string `yaml:"metadata_file"` // its metadata document
-	Sign         Sign   `yaml:"sign"`          // assertion, response or both; default: both
+
+	// MetadataCertFile holds certificates, as PEM, with the key of one of which
+	// the document must be signed; their dates do not count. Default: none,
+	// and then a signature in it is not looked at.
+	MetadataCertFile string `yaml:"metadata_cert_file"`
+
+	Sign Sign `yaml:"sign"` // assertion, response or both; default: both
+
+	// Signature is the algorithm of what we sign for it: rsa-sha256 or
+	// ecdsa-sha256, which not every provider can verify, and for which a key of
+	// that kind must sign. Default: rsa-sha256.
+	Signature Signature `yaml:"signature"`
 
 	// Encrypt is how assertions are encrypted: never, aes128-gcm, aes256-gcm,
 	// aes128-cbc or aes256-cbc. Default: by the metadata, where that has a key
@@ -56,10 +75,18 @@ func (c *Config) SetDefaults() {
 		if c.ServiceProviders[i].Sign == "" {
 			c.ServiceProviders[i].Sign = SignBoth
 		}
+		if c.ServiceProviders[i].Signature == "" {
+			c.ServiceProviders[i].Signature = SignatureRSA
+		}
 	}
 	if c.Organization.DisplayName == "" {
 		c.Organization.DisplayName = c.Organization.Name
 	}
+}
+
+// WantsECDSA says whether anything is to be signed by an ECDSA key.
+func (c Config) WantsECDSA() bool {
+	return slices.ContainsFunc(c.ServiceProviders, func(sp ServiceProvider) bool { return sp.Signature == SignatureECDSA })
 }
 
 // Validate lists what is wrong with c, without reading a file.
@@ -86,9 +113,15 @@ func (c Config) Validate() []gatehouse.Fault {
 		if sp.Sign != "" && sp.Sign != SignAssertion && sp.Sign != SignResponse && sp.Sign != SignBoth {
 			fault(key+".sign", "%q: want assertion, response or both", sp.Sign)
 		}
+		if sp.Signature != "" && sp.Signature != SignatureRSA && sp.Signature != SignatureECDSA {
+			fault(key+".signature", "%q: want rsa-sha256 or ecdsa-sha256", sp.Signature)
+		}
 		if !sp.Encrypt.known() {
 			fault(key+".encrypt", "%q: want never, aes128-gcm, aes256-gcm, aes128-cbc or aes256-cbc", sp.Encrypt)
 		}
+	}
+	if c.MetadataDirCertFile != "" && c.MetadataDir == "" {
+		fault("metadata_dir_cert_file", "is for the documents of metadata_dir, and there is none")
 	}
 	if o := c.Organization; o != (Organization{}) && (o.Name == "" || !isWebURL(o.URL)) {
 		fault("organization", "wants a name and an http or https url")

@@ -66,7 +66,8 @@ const (
 // recipient is whom an assertion is encrypted to.
 type recipient struct {
 	key         *rsa.PublicKey
-	certificate string // base64 of the DER
+	certificate *x509.Certificate
+	text        string // base64 of its DER
 	cipher      contentCipher
 }
 
@@ -116,7 +117,7 @@ func newRecipient(d crewjam.KeyDescriptor, choice Encrypt) (*recipient, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &recipient{key, base64.StdEncoding.EncodeToString(cert.Raw), with}, nil
+		return &recipient{key, cert, base64.StdEncoding.EncodeToString(cert.Raw), with}, nil
 	}
 	return nil, nil
 }
@@ -205,7 +206,7 @@ func (w *canonical) encrypted(plain []byte, to *recipient) error {
 	w.open(xencEncryptionMethod, attribute{name: "Algorithm", value: algOAEP})
 	w.leaf(dsDigestMethod, "", attribute{name: "Algorithm", value: algSHA1})
 	w.close()
-	w.certificate(to.certificate)
+	w.certificate(to.text)
 	w.cipherData(wrapped)
 	w.close()
 	w.close()

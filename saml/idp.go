@@ -80,13 +80,17 @@ func (p *IdP) EntityID() string { return p.entityID }
 
 // SetKeys puts other signing keys in place, all at once: an answer is signed
 // either with the old or with the new active key, and the metadata changes
-// with it. Exactly one key must be active. On an error nothing changes.
+// with it. Exactly one RSA key must be active, and one ECDSA key where a provider
+// opts in. On an error nothing changes.
 func (p *IdP) SetKeys(keys []gatehouse.SigningKey) error {
 	ring, err := newKeyring(keys)
 	if err != nil {
 		return fmt.Errorf("saml: %w", err)
 	}
-	if ring.metadata, err = p.describe(ring.published); err != nil {
+	if i := slices.IndexFunc(p.cfg.ServiceProviders, func(sp ServiceProvider) bool { return sp.Signature == SignatureECDSA }); i >= 0 && ring.ecdsa == nil {
+		return fmt.Errorf("saml: service provider %s: its signature is ecdsa-sha256, and no ECDSA key signs; make one (gatehouse keys add --ecdsa), and promote it", p.cfg.ServiceProviders[i].Name)
+	}
+	if ring.metadata, err = p.describe(ring.published, &ring.signer); err != nil {
 		return fmt.Errorf("saml: metadata: %w", err)
 	}
 	p.ring.Store(ring)
@@ -120,6 +124,7 @@ func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
 	}
 	m := message{Assertion: a, issuer: p.entityID}
 	if sp := p.providers.Load().all[a.Audience]; sp != nil {
+		m.signature = sp.Signature
 		m.to = sp.recipient // whoever asks for the Response: nobody can forget it
 	}
 	var session string
@@ -137,7 +142,7 @@ func (p *IdP) emit(ctx context.Context, m *message, id string) (Response, error)
 	s := p.memory.Get().(*scratch)
 	defer p.keep(s)
 	m.now = p.now().UTC().Truncate(time.Second)
-	if err := s.respond(m, &p.ring.Load().signer); err != nil {
+	if err := s.respond(m, p.ring.Load().by(m.signature)); err != nil {
 		return Response{}, fmt.Errorf("saml: %w", err)
 	}
 	if m.AWS != nil && len(s.encoded) > maxAWS {

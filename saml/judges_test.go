@@ -31,7 +31,8 @@ func xmlsec1(t *testing.T, document []byte, certificate []byte, node string) err
 	write(t, file, document)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "--verify", "--enabled-key-data", "rsa",
+	out, err := exec.CommandContext(ctx, program, "--verify", "--enabled-key-data", "rsa,ec",
+		"--id-attr:ID", namespaces[nsMD].uri+":EntityDescriptor",
 		"--id-attr:ID", namespaces[nsSAML].uri+":Assertion",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":Response",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":LogoutRequest",

@@ -159,7 +159,7 @@ func verifyLogoutPost(params parameters, document []byte, claimed *logoutMessage
 	if !claimed.signed {
 		return nil, errUnsigned
 	}
-	verified, err := verifyEnveloped(document, claimed.ID, sp)
+	verified, err := verifyEnveloped(document, claimed.ID, sp.keys, sp.EntityID)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package saml
 
-import "cmp"
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+)
 
 // Formats of name identifiers (saml-core §8.3).
 const (
@@ -37,12 +41,33 @@ var (
 	mdEmailAddress            = element{nsMD, "EmailAddress"}
 )
 
-// describe writes our metadata (saml-metadata §2.4.3). It has no validUntil:
-// consumers that fetch it once would lock their people out when it ran out.
-// It has no encryption key, since nothing is decrypted here.
-func (p *IdP) describe(keys []published) ([]byte, error) {
-	var w canonical
-	w.open(mdEntityDescriptor, attribute{name: "entityID", value: p.entityID})
+// describe is our metadata (saml-metadata §2.4.3), signed by k where that is
+// wanted. Its ID is made of what it says, and the signature depends on nothing
+// else, so that all replicas serve the same bytes.
+func (p *IdP) describe(keys []published, k *signer) ([]byte, error) {
+	s := &scratch{hash: sha256.New()}
+	p.description(&s.xml, keys, "", nil)
+	if !p.cfg.SignMetadata {
+		return s.xml.buf, s.xml.err
+	}
+	sum := sha256.Sum256(s.xml.buf)
+	id := "_" + hex.EncodeToString(sum[:16])
+	s.xml = canonical{}
+	h := p.description(&s.xml, keys, id, k)
+	if s.xml.err != nil {
+		return nil, s.xml.err
+	}
+	err := s.sign(&s.xml, h, 0, len(s.xml.buf), k)
+	return s.xml.buf, err
+}
+
+// description writes our metadata, with room for a signature where it has an
+// ID. It has no validUntil: consumers that fetch it once would lock their
+// people out when it ran out. It has no encryption key, since nothing is
+// decrypted here.
+func (p *IdP) description(w *canonical, keys []published, id string, k *signer) hole {
+	w.open(mdEntityDescriptor, attribute{name: "ID", value: id}, attribute{name: "entityID", value: p.entityID})
+	h := w.signatureIf(id != "", id, k)
 	w.open(mdIDPSSODescriptor, attribute{name: "protocolSupportEnumeration", value: protocolSAML2})
 	for _, k := range keys {
 		w.open(mdKeyDescriptor, attribute{name: "use", value: "signing"})
@@ -65,7 +90,7 @@ func (p *IdP) describe(keys []published) ([]byte, error) {
 	w.organization(p.cfg.Organization)
 	w.contact(p.cfg.Contact)
 	w.close()
-	return w.buf, w.err
+	return h
 }
 
 func (w *canonical) service(e element, binding, location string) {

@@ -27,12 +27,13 @@ const maxMetadata = 1 << 20
 // Provider is a service provider that may be answered.
 type Provider struct {
 	EntityID       string
-	Name           string // as access rules call it
-	ACS            string // where answers go that no request steers
-	NameIDFormat   string // of the names that it is given; persistent unless its metadata asks for another
-	Sign           Sign   // what is signed for it
-	SignedRequests bool   // its metadata says that it signs all its requests
-	AWS            bool   // a role must be chosen; the rest does not apply
+	Name           string    // as access rules call it
+	ACS            string    // where answers go that no request steers
+	NameIDFormat   string    // of the names that it is given; persistent unless its metadata asks for another
+	Sign           Sign      // what is signed for it
+	Signature      Signature // by which algorithm
+	SignedRequests bool      // its metadata says that it signs all its requests
+	AWS            bool      // a role must be chosen; the rest does not apply
 
 	endpoints  []endpoint          // that take a POST
 	paos       []endpoint          // that take what a program brings
@@ -41,6 +42,8 @@ type Provider struct {
 	recipient  *recipient          // whom assertions are encrypted to; nil: they are not
 	takesMail  bool                // its metadata lists names that are mail addresses
 	validUntil time.Time           // zero: for ever
+	source     string              // the file that its metadata was read from
+	vouched    bool                // that has a good signature of whom the operator named
 }
 
 // endpoint is an assertion consumer service.
@@ -123,7 +126,7 @@ func (c Config) providerFiles() ([]ServiceProvider, error) {
 	}
 	for _, file := range found {
 		name := strings.TrimSuffix(filepath.Base(file), ".xml")
-		files = append(files, ServiceProvider{Name: name, MetadataFile: file, Sign: SignBoth})
+		files = append(files, ServiceProvider{Name: name, MetadataFile: file, MetadataCertFile: c.MetadataDirCertFile, Sign: SignBoth})
 	}
 	return files, err
 }
@@ -170,14 +173,21 @@ func (c Config) fingerprint() string {
 	files, _ := c.providerFiles()
 	var b strings.Builder
 	for _, f := range files {
-		info, err := os.Stat(f.MetadataFile)
-		if err != nil {
-			fmt.Fprintf(&b, "%s: %v\n", f.MetadataFile, err)
-			continue
+		fingerprint(&b, f.MetadataFile)
+		if f.MetadataCertFile != "" {
+			fingerprint(&b, f.MetadataCertFile)
 		}
-		fmt.Fprintf(&b, "%s %d %d\n", f.MetadataFile, info.Size(), info.ModTime().UnixNano())
 	}
 	return b.String()
+}
+
+func fingerprint(b *strings.Builder, file string) {
+	info, err := os.Stat(file)
+	if err != nil {
+		fmt.Fprintf(b, "%s: %v\n", file, err)
+		return
+	}
+	fmt.Fprintf(b, "%s %d %d\n", file, info.Size(), info.ModTime().UnixNano())
 }
 
 // escapeGlob keeps a folder's name from being read as a pattern.
@@ -224,15 +234,23 @@ func loadProvider(f ServiceProvider, now time.Time) (*Provider, error) {
 		return nil, err
 	}
 	defer file.Close()
-	var document bytes.Buffer
-	if _, err := document.ReadFrom(&limited{file, maxMetadata}); err != nil {
+	var read bytes.Buffer
+	if _, err := read.ReadFrom(&limited{file, maxMetadata}); err != nil {
 		return nil, err
 	}
-	sp, err := parseMetadata(document.Bytes(), now, f.Encrypt)
+	document := read.Bytes()
+	if f.MetadataCertFile != "" {
+		if document, err = vouched(document, f.MetadataCertFile); err != nil {
+			return nil, err
+		}
+	}
+	sp, err := parseMetadata(document, now, f.Encrypt)
 	if err != nil {
 		return nil, err
 	}
 	sp.Name, sp.Sign = f.Name, cmp.Or(f.Sign, SignBoth)
+	sp.Signature = cmp.Or(f.Signature, SignatureRSA)
+	sp.source, sp.vouched = f.MetadataFile, f.MetadataCertFile != ""
 	return sp, nil
 }
 

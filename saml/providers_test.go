@@ -180,6 +180,8 @@ func TestConfigFaults(t *testing.T) {
 		{"a provider without anything", Config{ServiceProviders: []ServiceProvider{{}}}, []string{"service_providers[0].name", "service_providers[0].metadata_file"}},
 		{"one name twice", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a"}, {Name: "Wiki", MetadataFile: "b"}}}, []string{"service_providers[1].name"}},
 		{"an unknown way to sign", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a", Sign: "none"}}}, []string{"service_providers[0].sign"}},
+		{"an unknown algorithm", Config{ServiceProviders: []ServiceProvider{{Name: "Wiki", MetadataFile: "a", Signature: "rsa-sha1"}}}, []string{"service_providers[0].signature"}},
+		{"a certificate for a folder that there is not", Config{MetadataDirCertFile: "a.pem"}, []string{"metadata_dir_cert_file"}},
 		{"half an organization", Config{Organization: Organization{Name: "A"}}, []string{"organization"}},
 		{"a contact without address", Config{Contact: Contact{Name: "A"}}, []string{"contact.email"}},
 	} {

@@ -565,6 +565,7 @@ func FuzzRedirect(f *testing.F) {
 	p := idpWithProviders(f)
 	f.Add(redirectQuery(f, plain()) + "&RelayState=x")
 	f.Add(signQuery(f, redirectQuery(f, plain()), testKey()))
+	f.Add(redirectQuery(f, plain()) + "&SigAlg=" + url.QueryEscape(algECDSASHA256) + "&Signature=" + base64.StdEncoding.EncodeToString(make([]byte, 66)))
 	for _, tt := range malformed[:10] {
 		f.Add(redirectQuery(f, tt.document))
 	}

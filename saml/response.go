@@ -62,6 +62,7 @@ type message struct {
 	now         time.Time
 	status      Status
 	to          *recipient // nil: not encrypted
+	signature   Signature  // empty: by RSA
 }
 
 // scratch is the memory that one Response needs while it is made.

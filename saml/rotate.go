@@ -45,7 +45,7 @@ func PromoteKey(keys []gatehouse.SigningKey, id string, now time.Time, force boo
 		return nil, fmt.Errorf("key %s has been published since %s, for less than a day: who does not know it yet would refuse what it signs", k.ID, k.CreatedAt.UTC().Format(time.RFC3339))
 	}
 	for i := range keys {
-		if keys[i].State == gatehouse.KeyActive {
+		if keys[i].State == gatehouse.KeyActive && isECDSA(keys[i]) == isECDSA(*k) {
 			keys[i].State = gatehouse.KeyNext
 		}
 	}
@@ -53,14 +53,15 @@ func PromoteKey(keys []gatehouse.SigningKey, id string, now time.Time, force boo
 	return good(keys)
 }
 
-// RetireKey is keys with the one of that id neither signing nor published.
-func RetireKey(keys []gatehouse.SigningKey, id string) ([]gatehouse.SigningKey, error) {
+// RetireKey is keys with the one of that id neither signing nor published. A
+// key that signs stays; the ECDSA key only while somebody wants it.
+func RetireKey(keys []gatehouse.SigningKey, id string, wantsECDSA bool) ([]gatehouse.SigningKey, error) {
 	keys = slices.Clone(keys)
 	k, err := findKey(keys, id)
 	switch {
 	case err != nil:
 		return nil, err
-	case k.State == gatehouse.KeyActive:
+	case k.State == gatehouse.KeyActive && (wantsECDSA || !isECDSA(*k)):
 		return nil, fmt.Errorf("key %s signs; promote another first", k.ID)
 	case k.State == gatehouse.KeyRetired:
 		return nil, fmt.Errorf("key %s is retired already", k.ID)
@@ -95,20 +96,17 @@ func good(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
 	return keys, nil
 }
 
-// ReadSigningKey reads a private key and its certificate, both as PEM: PKCS #8
-// or PKCS #1, not encrypted. One document may hold both.
+// ReadSigningKey reads a private key and its certificate, both as PEM: PKCS #8,
+// PKCS #1 or SEC 1, not encrypted. One document may hold both.
 func ReadSigningKey(key, certificate []byte, now time.Time) (gatehouse.SigningKey, error) {
 	k := gatehouse.SigningKey{State: gatehouse.KeyNext, CreatedAt: now.UTC().Truncate(time.Second)}
 	for _, block := range blocks(key) {
 		switch block.Type {
 		case "PRIVATE KEY":
 			k.PrivateKey = block.Bytes
-		case "RSA PRIVATE KEY":
-			private, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-			if err != nil {
-				return gatehouse.SigningKey{}, fmt.Errorf("private key: %w", err)
-			}
-			if k.PrivateKey, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
+		case "RSA PRIVATE KEY", "EC PRIVATE KEY":
+			var err error
+			if k.PrivateKey, err = inPKCS8(block); err != nil {
 				return gatehouse.SigningKey{}, fmt.Errorf("private key: %w", err)
 			}
 		case "ENCRYPTED PRIVATE KEY":
@@ -126,6 +124,20 @@ func ReadSigningKey(key, certificate []byte, now time.Time) (gatehouse.SigningKe
 	k.ID = keyID(k.Certificate)
 	_, _, err := readKey(k)
 	return k, err
+}
+
+// inPKCS8 is a private key in the one form that is kept.
+func inPKCS8(block *pem.Block) (der []byte, err error) {
+	var private any
+	if block.Type == "EC PRIVATE KEY" {
+		private, err = x509.ParseECPrivateKey(block.Bytes)
+	} else {
+		private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKCS8PrivateKey(private)
 }
 
 func blocks(text []byte) []*pem.Block {

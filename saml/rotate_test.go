@@ -42,21 +42,21 @@ func TestAKeyIsAddedPromotedAndRetired(t *testing.T) {
 	if back, err := PromoteKey(promoted, old.ID, later, false); err != nil || states(back) != "active next" {
 		t.Errorf("taken back: %q, %v", states(back), err)
 	}
-	retired, err := RetireKey(promoted, old.ID)
+	retired, err := RetireKey(promoted, old.ID, false)
 	if err != nil || states(retired) != "retired active" {
 		t.Fatalf("retired: %q, %v", states(retired), err)
 	}
 	for name, try := range map[string]func() ([]gatehouse.SigningKey, error){
 		"promoting what signs":   func() ([]gatehouse.SigningKey, error) { return PromoteKey(retired, next.ID, later, true) },
 		"promoting what is gone": func() ([]gatehouse.SigningKey, error) { return PromoteKey(retired, old.ID, later, true) },
-		"retiring what signs":    func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, next.ID) },
-		"retiring twice":         func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, old.ID) },
-		"an unknown key":         func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, "ffffffffffffffff") },
-		"no key":                 func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, "") },
+		"retiring what signs":    func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, next.ID, false) },
+		"retiring twice":         func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, old.ID, false) },
+		"an unknown key":         func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, "ffffffffffffffff", false) },
+		"no key":                 func() ([]gatehouse.SigningKey, error) { return RetireKey(retired, "", false) },
 		"a beginning that two have": func() ([]gatehouse.SigningKey, error) {
 			a, b := old, next
 			a.ID, b.ID = "ab1", "ab2"
-			return RetireKey([]gatehouse.SigningKey{a, b}, "ab")
+			return RetireKey([]gatehouse.SigningKey{a, b}, "ab", false)
 		},
 	} {
 		if got, err := try(); err == nil {

@@ -8,10 +8,11 @@ import (
 
 // Names of the algorithms that we sign with.
 const (
-	algExclusive = "http://www.w3.org/2001/10/xml-exc-c14n#"
-	algEnveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
-	algRSASHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
-	algSHA256    = "http://www.w3.org/2001/04/xmlenc#sha256"
+	algExclusive   = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	algEnveloped   = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+	algRSASHA256   = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
+	algECDSASHA256 = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
+	algSHA256      = "http://www.w3.org/2001/04/xmlenc#sha256"
 )
 
 var (
@@ -43,7 +44,7 @@ type hole struct {
 func (w *canonical) signature(id string, k *signer) hole {
 	h := hole{id: id, start: len(w.buf)}
 	w.open(dsSignature)
-	h.digestAt = w.signedInfo(id)
+	h.digestAt = w.signedInfo(id, k.algorithm)
 	w.open(dsSignatureValue)
 	h.valueAt = w.blank(base64.StdEncoding.EncodedLen(k.size))
 	w.close()
@@ -64,10 +65,10 @@ func (w *canonical) certificate(text string) {
 
 // signedInfo writes the SignedInfo of that signature and says where its
 // digest goes.
-func (w *canonical) signedInfo(id string) (digestAt int) {
+func (w *canonical) signedInfo(id, algorithm string) (digestAt int) {
 	w.open(dsSignedInfo)
 	w.leaf(dsCanonicalizationMethod, "", attribute{name: "Algorithm", value: algExclusive})
-	w.leaf(dsSignatureMethod, "", attribute{name: "Algorithm", value: algRSASHA256})
+	w.leaf(dsSignatureMethod, "", attribute{name: "Algorithm", value: algorithm})
 	w.open(dsReference, attribute{name: "URI", value: "#", tail: id})
 	w.open(dsTransforms)
 	w.leaf(dsTransform, "", attribute{name: "Algorithm", value: algEnveloped})
@@ -94,16 +95,13 @@ func (s *scratch) sign(w *canonical, h hole, start, end int, k *signer) error {
 	base64.StdEncoding.Encode(w.buf[h.digestAt:], digest)
 
 	s.info.reset()
-	at := s.info.signedInfo(h.id)
+	at := s.info.signedInfo(h.id, k.algorithm)
 	base64.StdEncoding.Encode(s.info.buf[at:], digest)
 	s.hash.Reset()
 	s.hash.Write(s.info.buf)
-	value, err := k.key.Sign(nil, s.hash.Sum(s.digest[:0]), crypto.SHA256)
+	value, err := k.sign(s.hash.Sum(s.digest[:0]))
 	if err != nil {
 		return fmt.Errorf("sign %s: %w", h.id, err)
-	}
-	if len(value) != k.size {
-		return fmt.Errorf("sign %s: signature of %d bytes, want %d", h.id, len(value), k.size)
 	}
 	base64.StdEncoding.Encode(w.buf[h.valueAt:], value)
 	return nil

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"compress/flate"
 	"context"
-	"crypto"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -85,7 +84,7 @@ func (p *IdP) AskToLogOut(ctx context.Context, to Participant, id string) (Dispa
 		return Dispatch{}, fmt.Errorf("saml: logout request %q: that is no ID", id)
 	}
 	now := p.now().UTC().Truncate(time.Second)
-	return p.dispatch(ctx, service.post, samlRequest, service.location, "", func(w *canonical, k *signer) hole {
+	return p.dispatch(ctx, sp.Signature, service.post, samlRequest, service.location, "", func(w *canonical, k *signer) hole {
 		w.open(samlpLogoutRequest,
 			attribute{name: "Destination", value: service.location},
 			attribute{name: "ID", value: id},
@@ -111,7 +110,7 @@ func (p *IdP) AnswerLogout(ctx context.Context, r LogoutRequest, st Status) (Dis
 	}
 	id, _, _ := newIDs()
 	now := p.now().UTC().Truncate(time.Second)
-	return p.dispatch(ctx, service.post, samlResponse, service.response, r.RelayState, func(w *canonical, k *signer) hole {
+	return p.dispatch(ctx, sp.Signature, service.post, samlResponse, service.response, r.RelayState, func(w *canonical, k *signer) hole {
 		w.open(samlpLogoutResponse,
 			attribute{name: "Destination", value: service.response},
 			attribute{name: "ID", value: id},
@@ -142,14 +141,14 @@ func (w *canonical) signatureIf(wanted bool, id string, k *signer) hole {
 
 // dispatch has write make a message when it is its turn, signs it as its
 // binding wants, and says how it travels.
-func (p *IdP) dispatch(ctx context.Context, post bool, field, location, relayState string, write func(*canonical, *signer) hole) (Dispatch, error) {
+func (p *IdP) dispatch(ctx context.Context, by Signature, post bool, field, location, relayState string, write func(*canonical, *signer) hole) (Dispatch, error) {
 	if err := p.enter(ctx); err != nil {
 		return Dispatch{}, fmt.Errorf("saml: wait to sign: %w", err)
 	}
 	defer p.leave()
 	s := p.memory.Get().(*scratch)
 	defer p.keep(s)
-	k := &p.ring.Load().signer
+	k := p.ring.Load().by(by)
 	s.xml.reset()
 	h := write(&s.xml, k)
 	if s.xml.err != nil {
@@ -182,10 +181,10 @@ func (s *scratch) redirect(field, location, relayState string, k *signer) (strin
 	if relayState != "" {
 		octets += "&RelayState=" + url.QueryEscape(relayState)
 	}
-	octets += "&SigAlg=" + url.QueryEscape(algRSASHA256)
+	octets += "&SigAlg=" + url.QueryEscape(k.algorithm)
 	s.hash.Reset()
 	s.hash.Write([]byte(octets))
-	signature, err := k.key.Sign(nil, s.hash.Sum(s.digest[:0]), crypto.SHA256)
+	signature, err := k.sign(s.hash.Sum(s.digest[:0]))
 	if err != nil {
 		return "", fmt.Errorf("saml: sign: %w", err)
 	}

@@ -58,7 +58,8 @@ func (p *IdP) Refuse(ctx context.Context, r Request, st Status) (Response, error
 	if !p.Registered(r.Provider, r.ACS, r.ECP) {
 		return Response{}, fmt.Errorf("saml: %q is not registered for %q: %w", r.ACS, r.Provider, gatehouse.ErrInvalid)
 	}
-	m := message{issuer: p.entityID, status: st}
+	sp, _ := p.Provider(r.Provider)
+	m := message{issuer: p.entityID, status: st, signature: sp.Signature}
 	m.Recipient, m.InResponseTo, m.Sign, m.ECP = r.ACS, r.ID, SignResponse, r.ECP
 	m.responseID, _, _ = newIDs()
 	return p.emit(ctx, &m, m.responseID)

@@ -12,12 +12,15 @@ import (
 )
 
 // signatureMethods are what a request may be signed with. SHA-1 and MD5 are
-// out; ECDSA is not taken yet, since its encoding in SAML (two integers side
-// by side) is not what crypto/x509 reads.
+// out.
 var signatureMethods = map[string]x509.SignatureAlgorithm{
 	algRSASHA256: x509.SHA256WithRSA,
 	"http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": x509.SHA384WithRSA,
 	"http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": x509.SHA512WithRSA,
+
+	algECDSASHA256: x509.ECDSAWithSHA256,
+	"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384": x509.ECDSAWithSHA384,
+	"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512": x509.ECDSAWithSHA512,
 }
 
 // verifyRedirect is verifyQuery for a message that may have a signature within
@@ -56,6 +59,11 @@ func verifyQuery(p parameters, name string, sp Provider) (signed bool, err error
 	if err != nil || len(signature) == 0 {
 		return false, errors.New("the signature is not base64")
 	}
+	if isECDSAMethod(method) {
+		if signature, err = inASN1(signature); err != nil {
+			return false, err
+		}
+	}
 	octets := name + "=" + p[name]
 	if p.has("RelayState") {
 		octets += "&RelayState=" + p["RelayState"]
@@ -72,7 +80,7 @@ func verifyQuery(p parameters, name string, sp Provider) (signed bool, err error
 // verifyAuthnRequest returns a posted request as read from the bytes that its
 // signature covers.
 func verifyAuthnRequest(document []byte, claimed *authnRequest, sp Provider) (*authnRequest, error) {
-	verified, err := verifyEnveloped(document, claimed.ID, sp)
+	verified, err := verifyEnveloped(document, claimed.ID, sp.keys, sp.EntityID)
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +96,10 @@ func verifyAuthnRequest(document []byte, claimed *authnRequest, sp Provider) (*a
 
 var errNotWhatWasSent = errors.New("what was signed is not what was sent")
 
-// verifyEnveloped verifies the signature of a posted message, whose root has
-// that ID, with the keys of sp. It returns the bytes that were verified: what
+// verifyEnveloped verifies the signature of a document, whose root has that
+// ID, with the keys of somebody. It returns the bytes that were verified: what
 // else the document held is gone (signature wrapping).
-func verifyEnveloped(document []byte, id string, sp Provider) ([]byte, error) {
+func verifyEnveloped(document []byte, id string, keys []*x509.Certificate, of string) ([]byte, error) {
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(document); err != nil {
 		return nil, fmt.Errorf("not well-formed: %w", err)
@@ -99,12 +107,12 @@ func verifyEnveloped(document []byte, id string, sp Provider) ([]byte, error) {
 	if err := checkSignatureShape(doc.Root(), id); err != nil {
 		return nil, err
 	}
-	for _, cert := range sp.keys {
+	for _, cert := range keys {
 		if verified, err := verifyWith(doc.Root(), cert); err == nil {
 			return verified, nil
 		}
 	}
-	return nil, fmt.Errorf("none of the %d keys of %s made the signature", len(sp.keys), sp.EntityID)
+	return nil, fmt.Errorf("none of the %d keys of %s made the signature", len(keys), of)
 }
 
 // verifyWith returns the canonical bytes of root that cert's key signed. The
@@ -129,7 +137,7 @@ func verifyWith(root *etree.Element, cert *x509.Certificate) (verified []byte, e
 // checkSignatureShape holds the Signature to saml-core §5.4.2 to §5.4.4: one
 // Reference, to the root's ID, with no transforms but enveloped-signature and
 // exclusive canonicalization. It takes KeyInfo out, so that only the keys of
-// the metadata are tried.
+// the metadata are tried, and restates ECDSA values.
 func checkSignatureShape(root *etree.Element, id string) error {
 	signature := only(root, "Signature")
 	info := only(signature, "SignedInfo")
@@ -157,6 +165,27 @@ func checkSignatureShape(root *etree.Element, id string) error {
 			signature.RemoveChild(el)
 		}
 	}
+	if isECDSAMethod(signatureMethods[algorithm(only(info, "SignatureMethod"))]) {
+		return restateECDSA(only(signature, "SignatureValue"))
+	}
+	return nil
+}
+
+func isECDSAMethod(m x509.SignatureAlgorithm) bool {
+	return m == x509.ECDSAWithSHA256 || m == x509.ECDSAWithSHA384 || m == x509.ECDSAWithSHA512
+}
+
+// restateECDSA writes an ECDSA signature as the library wants it, which knows
+// ASN.1 alone. The value is no part of what is signed.
+func restateECDSA(value *etree.Element) error {
+	raw, err := base64.StdEncoding.DecodeString(withoutSpace(value.Text()))
+	if err == nil {
+		raw, err = inASN1(raw)
+	}
+	if err != nil {
+		return errors.New("the signature's value cannot be read")
+	}
+	value.SetText(base64.StdEncoding.EncodeToString(raw))
 	return nil
 }
 

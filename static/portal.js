@@ -1,16 +1,17 @@
 // The portal: a search box that filters as one types, keys that lead from role
 // to role, and stars. Without it the list is the same, and the server searches.
+// Its words are the page's (data-say-…).
 
 const form = document.querySelector("[data-roles]");
 const box = document.querySelector(".search input");
 const found = document.querySelector("[data-found]");
 const nothing = document.querySelector("[data-nothing]");
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const keysOff = "gatehouse.keys.off";
 
 greet(document.querySelector("[data-greet]"));
 if (form) {
   name(form);
-  once(form);
   filterAsTyped();
   walkWithKeys();
   stars();
@@ -21,8 +22,8 @@ function greet(heading) {
   const first = heading?.firstChild;
   if (!first) return;
   const h = new Date().getHours();
-  const part = h < 5 ? "evening" : h < 12 ? "morning" : h < 18 ? "afternoon" : "evening";
-  first.textContent = `Good ${part}, `;
+  const { sayMorning, sayAfternoon, sayEvening } = heading.dataset;
+  first.textContent = (h < 5 || h >= 18 ? sayEvening : h < 12 ? sayMorning : sayAfternoon) + " ";
 }
 
 // name tells those who only hear the page which account a button is about.
@@ -30,35 +31,19 @@ function greet(heading) {
 function name(part) {
   for (const row of part.querySelectorAll(".row")) {
     const account = row.querySelector("h3").textContent;
-    row.querySelector(".star").setAttribute("aria-label", `Star ${account}`);
+    row.querySelector(".star").setAttribute("aria-label", fill(form.dataset.sayStar, { account }));
     for (const control of row.querySelectorAll(".pair > button, .pair > a")) {
-      control.setAttribute("aria-label", `${control.textContent.trim()}${control.tagName === "A" ? " in " : ", open the console of "}${account}`);
+      control.setAttribute("aria-label", fill(control.tagName === "A" ? form.dataset.sayKeys : form.dataset.sayConsole, { role: control.textContent.trim(), account }));
     }
   }
-}
-
-// once gives every click a name of its own, by which the server knows a
-// reload, and lets no second click pass while the first is on its way.
-function once(form) {
-  let last = -Infinity;
-  let by = null;
-  form.addEventListener("submit", (e) => {
-    if (e.submitter?.name) return; // a star
-    const now = performance.now();
-    if (now - last < 1000 && by === e.submitter) {
-      e.preventDefault();
-      return;
-    }
-    [last, by] = [now, e.submitter];
-    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  });
 }
 
 function filterAsTyped() {
   // A search that the server answered left the other rows out: it answers the
   // next one as well.
   const complete = box.value === "";
-  const shelves = [...form.querySelectorAll(".shelf")];
+  const shelves = [...document.querySelectorAll(".shelf")];
+  const applications = document.querySelector("[data-applications]");
   let groups;
 
   box.addEventListener("input", () => {
@@ -87,7 +72,14 @@ function filterAsTyped() {
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
     let accounts = 0;
     let roles = 0;
-    for (const shelf of shelves) set(shelf, words.length > 0 || !shelf.querySelector(".row"));
+    for (const shelf of shelves) set(shelf, words.length > 0 || !shelf.querySelector(".row, .app"));
+    let opens = 0;
+    for (const app of applications?.querySelectorAll(".app") ?? []) {
+      const name = app.querySelector("bdi").textContent.toLowerCase();
+      set(app, !words.every((w) => name.includes(w)));
+      opens += app.hidden ? 0 : 1;
+    }
+    if (applications) set(applications, opens === 0);
     for (const group of groups) {
       let any = false;
       for (const row of group.rows) {
@@ -107,9 +99,9 @@ function filterAsTyped() {
       }
       set(group.node, !any);
     }
-    nothing.hidden = roles > 0;
+    nothing.hidden = roles + opens > 0;
     nothing.querySelector("[data-query]").textContent = query.trim();
-    found.textContent = words.length && roles ? `${count(accounts, "account")}, ${count(roles, "role")} match.` : "";
+    found.textContent = words.length && roles ? fill(form.dataset.sayMatch, { accounts: count(accounts, form.dataset.sayAccounts), roles: count(roles, form.dataset.sayRoles) }) : "";
   }
 }
 
@@ -133,7 +125,7 @@ function rowOf(node) {
 
 // controls are the first buttons of all roles that are shown, in order.
 function controls() {
-  return [...form.querySelectorAll(".group:not([hidden]) .row:not([hidden]) .pair:not([hidden])")].map(control);
+  return [...document.querySelectorAll(".group:not([hidden]) .row:not([hidden]) .pair:not([hidden]), [data-applications]:not([hidden]) .app:not([hidden])")].map(control);
 }
 
 function control(pair) {
@@ -201,7 +193,7 @@ function act(key, pair) {
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-    say("Copied a link to the role.");
+    say(form.dataset.sayCopied);
   } catch {
     say(text);
   }
@@ -218,7 +210,7 @@ function say(text) {
 
 // stars keeps the list where it is while the server takes note.
 function stars() {
-  form.addEventListener("click", async (e) => {
+  document.addEventListener("click", async (e) => {
     const star = e.target.closest(".star");
     if (!star) return;
     e.preventDefault();
@@ -231,11 +223,11 @@ function stars() {
         headers: { Accept: "application/json" },
       });
       const told = await answer.json();
-      if (answer.ok) shine(told.favourites);
+      if (answer.ok) (told.favourites ? shine : shineApplications)(told.favourites ?? told.applications);
       else if (told.login) location.assign(told.login);
       else say(`${told.title} ${told.text}`);
     } catch {
-      say("No answer. Check your connection and try again.");
+      say(form.dataset.sayOffline);
     }
     star.removeAttribute("aria-disabled");
   });
@@ -245,18 +237,29 @@ function shine(favourites) {
   const shelf = form.querySelector("[data-shelf=favourites]");
   const list = shelf.querySelector("ul");
   const held = list.contains(document.activeElement) && document.activeElement.closest(".row").querySelector(".star").value;
-  for (const star of form.querySelectorAll(".star")) {
-    const on = favourites.includes(star.value);
-    star.name = on ? "unstar" : "star";
-    star.setAttribute("aria-pressed", String(on));
-    star.textContent = on ? "★" : "☆";
-  }
+  for (const star of form.querySelectorAll(".star")) light(star, favourites.includes(star.value));
   const rows = [...form.querySelectorAll(".group:not(.shelf) .row")].filter((row) => favourites.includes(row.querySelector(".star").value));
   const byName = (a, b) => a.querySelector("h3").textContent.toLowerCase().localeCompare(b.querySelector("h3").textContent.toLowerCase());
   list.replaceChildren(...rows.sort(byName).map((row) => whole(row.cloneNode(true))));
   shelf.hidden = rows.length === 0 || box.value.trim() !== "";
   // The row that had the focus is gone from the shelf, or made anew: go on there.
   if (held) form.querySelector(`.group:not([hidden]) .star[value="${held}"]`)?.focus();
+}
+
+function shineApplications(favourites) {
+  const shelf = document.querySelector("[data-shelf=applications]");
+  const held = shelf.contains(document.activeElement) && document.activeElement.value;
+  for (const star of document.querySelectorAll(".app .star")) light(star, favourites.includes(star.value));
+  const chosen = [...document.querySelectorAll("[data-applications] .app")].filter((app) => favourites.includes(app.querySelector(".star").value));
+  shelf.querySelector("p").replaceChildren(...chosen.flatMap((app) => [whole(app.cloneNode(true)), " "]));
+  shelf.hidden = chosen.length === 0 || box.value.trim() !== "";
+  if (held) [...document.querySelectorAll(".group:not([hidden]) .app .star")].find((star) => star.value === held)?.focus();
+}
+
+function light(star, on) {
+  star.name = on ? "unstar" : "star";
+  star.setAttribute("aria-pressed", String(on));
+  star.textContent = on ? "★" : "☆";
 }
 
 function whole(row) {
@@ -266,8 +269,10 @@ function whole(row) {
   return row;
 }
 
-function count(n, thing) {
-  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+// count chooses between the words for one and for any other number.
+function count(n, words) {
+  const [one, others] = words.split("|");
+  return fill(n === 1 ? one : others, { n });
 }
 
 function stored(key) {

@@ -6,6 +6,6 @@ if (button && navigator.clipboard) {
   copy.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.querySelector("[data-desk]").textContent);
-    button.textContent = "Copied";
+    button.textContent = button.dataset.sayCopied;
   });
 }

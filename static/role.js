@@ -1,10 +1,12 @@
 // The role page: one click asks for credentials once and shows them in every
 // form, secrets masked until Show. They live in this page's memory and are
 // dropped when they expire. Without this module each form has its own button.
-// What the server says is shown as text, never as markup.
+// What the server says is shown as text, never as markup; this module's own
+// words are the page's (data-say-…).
 
 const form = document.querySelector("form[data-role]");
 const part = (name) => form.querySelector(`[data-${name}]`);
+const said = form.dataset;
 const tabs = [...form.querySelectorAll("[role=tab]")];
 const dots = "•".repeat(40);
 const rememberedTab = "gatehouse.tab";
@@ -22,7 +24,6 @@ part("park").addEventListener("click", park);
 part("copy-line").addEventListener("click", () => toClipboard(part("line"), part("copy-line")));
 part("link").addEventListener("click", makeAddress);
 share();
-once();
 part("copy").addEventListener("click", copy);
 part("show").addEventListener("click", () => reveal(part("show").getAttribute("aria-pressed") !== "true"));
 part("download").addEventListener("click", download);
@@ -62,7 +63,7 @@ async function ask(as, more = {}) {
     if (answer.ok) return told;
     explain(told);
   } catch {
-    explain({ title: "No answer.", text: "The portal could not be reached.", next: "Check your connection and try again." });
+    explain({ title: said.sayOffline, text: said.sayOfflineWhy });
   }
   return null;
 }
@@ -80,21 +81,6 @@ function click() {
   return "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-// once lets a form that leaves in a new tab be sent one time per click.
-function once() {
-  let last = -Infinity;
-  let by = null;
-  form.addEventListener("submit", (e) => {
-    const now = performance.now();
-    if (now - last < 1000 && by === e.submitter) {
-      e.preventDefault();
-      return;
-    }
-    [last, by] = [now, e.submitter];
-    form.elements.once.value = click();
-  });
-}
-
 // park asks for a line that fetches the credentials in the form that is shown.
 let lineClock = 0;
 async function park() {
@@ -106,14 +92,14 @@ async function park() {
   part("line").textContent = told.line;
   part("copy-line").hidden = false;
   part("copy-line").classList.add("main");
-  part("copy-line").textContent = "Copy";
-  part("park").textContent = "Make another line";
+  part("copy-line").textContent = said.sayCopy;
+  part("park").textContent = said.sayAnotherLine;
   const until = Math.min(Date.parse(told.until), Date.now() + 60e3);
   clearInterval(lineClock);
   const tick = () => {
     const left = Math.round((until - Date.now()) / 1000);
-    if (left <= 0) forgetLine("The line is over. Make another one.");
-    else if (left === 60 || left % 10 === 0 || !part("line-left").textContent) part("line-left").textContent = `It works once, for ${left} seconds more.`;
+    if (left <= 0) forgetLine(said.sayLineOver);
+    else if (left === 60 || left % 10 === 0 || !part("line-left").textContent) part("line-left").textContent = said.sayLineLeft.replace("{n}", left);
   };
   part("line-left").textContent = "";
   tick();
@@ -123,9 +109,9 @@ async function park() {
 function forgetLine(why = "") {
   if (part("copy-line").hidden) return;
   clearInterval(lineClock);
-  part("line").textContent = "Nothing secret is in the line. Your terminal fetches the keys itself, from where you are now.";
+  part("line").textContent = said.sayLine;
   part("copy-line").hidden = true;
-  part("park").textContent = "Make a line";
+  part("park").textContent = said.sayMakeLine;
   part("line-left").textContent = why;
 }
 
@@ -144,11 +130,11 @@ async function makeAddress(e) {
   address = told.url;
   part("address").textContent = address.slice(0, 40) + "••••••••";
   part("address").hidden = false;
-  part("link").textContent = "Copy";
+  part("link").textContent = said.sayCopy;
   setTimeout(() => {
     address = "";
     part("address").hidden = true;
-    part("link").textContent = "Make a sign-in address";
+    part("link").textContent = said.sayMakeAddress;
   }, 14 * 60e3);
 }
 
@@ -163,17 +149,17 @@ function share() {
   code.textContent = link.href;
   const button = part("copy-share");
   button.hidden = !navigator.clipboard;
-  button.textContent = "Copy";
+  button.textContent = said.sayCopy;
   button.onclick = () => toClipboard(code, button);
 }
 
 async function toClipboard(node, button) {
   try {
     await navigator.clipboard.writeText(node.textContent);
-    button.textContent = "Copied";
+    button.textContent = said.sayCopied;
   } catch {
     if (node instanceof Node) getSelection().selectAllChildren(node);
-    button.textContent = "Press Ctrl+C";
+    button.textContent = said.sayPress;
   }
 }
 
@@ -183,7 +169,7 @@ function busy(on) {
   asking = on;
   part("get").setAttribute("aria-disabled", String(on));
   part("get").classList.toggle("main", !given);
-  part("get").textContent = on ? "Asking AWS…" : given ? "Renew" : "Get credentials";
+  part("get").textContent = on ? said.sayAsking : given ? said.sayRenew : said.sayGet;
 }
 
 function take(told) {
@@ -193,7 +179,7 @@ function take(told) {
   part("changed").hidden = true;
   part("lowered").textContent = told.lowered ?? "";
   part("lowered").hidden = !told.lowered;
-  part("limits").textContent = told.scope ? `These are limited: ${told.scope}. They may do what both this scope and the role allow.` : "";
+  part("limits").textContent = told.scope ? said.sayLimits.replace("{scope}", () => told.scope) : "";
   part("limits").hidden = !told.scope;
   for (const t of form.querySelectorAll("time[data-at]")) {
     const at = new Date(told.expires);
@@ -214,7 +200,7 @@ function tick() {
   const pad = (n) => String(n).padStart(2, "0");
   const hours = Math.floor(left / 3600);
   part("left").textContent =
-    left <= 0 ? "expired" : (hours ? `${hours}:${pad(Math.floor((left % 3600) / 60))}` : Math.floor(left / 60)) + `:${pad(left % 60)}`;
+    left <= 0 ? said.sayExpired : (hours ? `${hours}:${pad(Math.floor((left % 3600) / 60))}` : Math.floor(left / 60)) + `:${pad(left % 60)}`;
   part("left").className = "left" + (left <= 0 ? " over" : left < 600 ? " soon" : "");
   if (left > 0) return;
   clearInterval(clock);
@@ -223,7 +209,7 @@ function tick() {
   part("text").textContent = "";
   part("result").hidden = part("care").hidden = true;
   busy(false);
-  explain({ title: "These credentials have expired.", text: "Get new ones to go on." });
+  explain({ title: said.sayOver, text: said.sayOverNext });
 }
 
 // explain shows what went wrong; texts are set as texts, never as markup.
@@ -232,9 +218,9 @@ function explain(told) {
   const strong = document.createElement("strong");
   strong.textContent = told.title;
   box.replaceChildren(strong, " " + [told.text, told.cause, told.next].filter(Boolean).join(" "));
-  if (told.login) box.append(" ", link(told.login, "Sign in"));
-  if (told.cure) box.append(folded("For whoever runs this", told.cure));
-  if (told.reference) box.append(small(`Reference ${told.reference}`));
+  if (told.login) box.append(" ", link(told.login, said.saySignIn));
+  if (told.cure) box.append(folded(said.sayCure, told.cure));
+  if (told.reference) box.append(small(said.sayReference.replace("{reference}", told.reference)));
   box.hidden = false;
 }
 
@@ -300,12 +286,12 @@ function walk(e) {
 
 function reveal(on) {
   part("show").setAttribute("aria-pressed", String(on));
-  part("show").textContent = on ? "Hide" : "Show";
+  part("show").textContent = on ? said.sayHide : said.sayShow;
   paint();
 }
 
 function paint() {
-  part("copy").textContent = "Copy";
+  part("copy").textContent = said.sayCopy;
   if (!given) return;
   const shown = part("show").getAttribute("aria-pressed") === "true";
   const { text } = given.forms[current().dataset.form];
@@ -316,12 +302,12 @@ async function copy() {
   const { text } = given.forms[current().dataset.form];
   try {
     await navigator.clipboard.writeText(text);
-    part("copy").textContent = "Copied";
+    part("copy").textContent = said.sayCopied;
   } catch {
     // No clipboard here (plain http, or not allowed): show and mark the text.
     reveal(true);
     getSelection().selectAllChildren(part("text"));
-    part("copy").textContent = "Press Ctrl+C";
+    part("copy").textContent = said.sayPress;
   }
 }
 

@@ -1,27 +1,19 @@
-// Counts what is ticked, and lets no more be ticked than can be taken at once.
+// Counts what is ticked, and says when that is more than can be taken at once.
+// Its words are the page's (data-say-…).
 
 const form = document.querySelector("[data-several]");
 const box = document.querySelector(".search input");
 if (form) {
   const said = form.querySelector("[data-ticked]");
   const boxes = [...form.querySelectorAll("input[name=role]")];
-  const most = 20;
-  let last = -Infinity;
+  const most = Number(form.dataset.several);
 
   const tell = () => {
     const n = boxes.filter((b) => b.checked).length;
-    said.textContent = n === 0 ? "" : n > most ? `${n} ticked: ${n - most} too many` : `${n} ticked`;
+    const { sayTicked, sayTooMany } = form.dataset;
+    said.textContent = n === 0 ? "" : (n > most ? sayTooMany : sayTicked).replace("{n}", n).replace("{more}", n - most);
   };
   form.addEventListener("input", tell);
-  form.addEventListener("submit", (e) => {
-    const now = performance.now();
-    if (now - last < 1000) {
-      e.preventDefault();
-      return;
-    }
-    last = now;
-    form.elements.once.value = "c-" + [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  });
   tell();
 
   // The search box narrows what is shown; what is ticked stays ticked, and stays.

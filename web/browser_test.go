@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/access"
 	"gatehouse/internal/outside"
+	"gatehouse/saml"
 )
 
 // browser is Chromium with one window on a portal of our own.
@@ -24,6 +26,7 @@ type browser struct {
 	ctx    context.Context
 	origin string
 	house  *house
+	ahead  atomic.Int64 // how far the portal's clock is before the browser's
 
 	mu     sync.Mutex
 	errors []string // what the console said: a CSP violation, an exception
@@ -35,8 +38,9 @@ func openBrowser(t *testing.T, roles []gatehouse.Entitlement) *browser {
 	program := outside.Program(t, "chromium", "chromium")
 	front := httptest.NewUnstartedServer(nil)
 	b := &browser{t: t, origin: "http://" + front.Listener.Addr().String()}
-	b.house = newHouse(t, func(c *Config, d *Deps) { c.PublicURL, d.Now = b.origin, time.Now })
-	b.house.records.now, b.house.broker.now = time.Now, time.Now
+	now := func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) }
+	b.house = newHouse(t, func(c *Config, d *Deps) { c.PublicURL, d.Now = b.origin, now })
+	b.house.records.now, b.house.broker.now = now, now
 	b.house.broker.entitlements = roles
 	front.Config.Handler = b.house.server.Handler()
 	front.Start()
@@ -303,10 +307,14 @@ func TestHostileNamesFitIntoNarrowWindows(t *testing.T) {
 	}
 	b := openBrowser(t, all)
 	b.house.broker.user.DisplayName = names[0]
+	for _, name := range names {
+		b.house.broker.releases = append(b.house.broker.releases, access.Release{Provider: saml.Provider{Name: name, EntityID: name},
+			NameID: saml.NameID{Value: strings.Repeat("a", 65)}, Attributes: []saml.Attribute{{Name: name, Values: []string{name}}}})
+	}
 	b.do(chromedp.EmulateViewport(320, 640))
 	for i := range names {
 		id := fmt.Sprintf("%012d", i+1)
-		for _, page := range []string{"/", "/several", "/roles/" + id + "/Admin", "/why/" + id + "/Admin", "/why/" + id + "/Other", "/go/" + id + "/Other", "/me/history", "/me/sessions"} {
+		for _, page := range []string{"/", "/several", "/roles/" + id + "/Admin", "/why/" + id + "/Admin", "/why/" + id + "/Other", "/go/" + id + "/Other", "/me/history", "/me/applications", "/me/sessions"} {
 			b.do(chromedp.Navigate(b.origin + page))
 			if wide := b.eval(`document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth`); wide[0] != '-' && wide != "0" {
 				t.Errorf("%s is wider than its window by %s", page, wide)

@@ -43,7 +43,9 @@ func TestTheRolePageHasTheLinesOfTheDocs(t *testing.T) {
 }
 
 func TestOneRuleNamesProfiles(t *testing.T) {
-	h := newHouse(t, func(c *Config, d *Deps) { c.Portal.Profile, d.Programs = "{environment}.{account}.{role}", noPrograms{} })
+	h := newHouse(t, func(c *Config, d *Deps) {
+		c.Portal.Profile, d.Programs = "{environment}.{account}.{role}", noPrograms{}
+	})
 	cookie := h.signIn()
 	page := html.UnescapeString(body(t, h.get(readOnly, cookie)))
 	file := body(t, h.get("/me/aws-config", cookie))

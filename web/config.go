@@ -87,6 +87,12 @@ type Limits struct {
 	// quarter of them may be one address's. More are refused at once.
 	// Default: 512.
 	SignInsWaiting int `yaml:"sign_ins_waiting"`
+
+	// SessionsPerPerson is how many sessions of browsers one person has at a
+	// time, and again how many sign-ins of command-line programs. With each
+	// more, the one that idled longest ends, of programs the one that ends
+	// soonest. Default: 100.
+	SessionsPerPerson int `yaml:"sessions_per_person"`
 }
 
 func (l *Limits) setDefaults() {
@@ -95,6 +101,7 @@ func (l *Limits) setDefaults() {
 	l.SignIns = cmp.Or(l.SignIns, 32)
 	l.SignInsPerAddress = cmp.Or(l.SignInsPerAddress, 16)
 	l.SignInsWaiting = cmp.Or(l.SignInsWaiting, 512)
+	l.SessionsPerPerson = cmp.Or(l.SessionsPerPerson, 100)
 }
 
 // Session limits how long a sign-in is good for.
@@ -143,7 +150,7 @@ func (c *Config) SetDefaults() {
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
 	c.Portal.Profile = cmp.Or(c.Portal.Profile, "{account}-{role}")
 	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
-	c.Portal.Support = cmp.Or(c.Portal.Support, "your platform team")
+	c.Portal.Support = cmp.Or(c.Portal.Support, whomToAsk)
 }
 
 // Validate reports everything that is wrong, by key.
@@ -171,7 +178,7 @@ func (c Config) Validate() []gatehouse.Fault {
 		add("drain_delay", "want between 0s and "+longestDelay.String())
 	}
 	for key, n := range map[string]int{"connections": c.Limits.Connections, "requests": c.Limits.Requests, "sign_ins": c.Limits.SignIns,
-		"sign_ins_per_address": c.Limits.SignInsPerAddress, "sign_ins_waiting": c.Limits.SignInsWaiting} {
+		"sign_ins_per_address": c.Limits.SignInsPerAddress, "sign_ins_waiting": c.Limits.SignInsWaiting, "sessions_per_person": c.Limits.SessionsPerPerson} {
 		if n < 4 || n > 1<<20 {
 			add("limits."+key, "want between 4 and 1048576")
 		}

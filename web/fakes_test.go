@@ -145,6 +145,23 @@ func (f *fakeRecords) ListOwner(_ context.Context, kind, owner string) (list []g
 	return list, f.err
 }
 
+func (f *fakeRecords) Trim(_ context.Context, kind, owner string, most int) (list []gatehouse.Record, err error) {
+	err = f.write(func() error {
+		for k, r := range f.rows {
+			if strings.HasPrefix(k, kind+" ") && r.owner == owner {
+				list = append(list, gatehouse.Record{ID: k, Body: r.body, Expires: r.expires})
+			}
+		}
+		slices.SortFunc(list, func(a, b gatehouse.Record) int { return b.Expires.Compare(a.Expires) })
+		list = list[min(most, len(list)):]
+		for _, r := range list {
+			delete(f.rows, r.ID)
+		}
+		return nil
+	})
+	return list, err
+}
+
 func (f *fakeRecords) ForgetID(_ context.Context, kind, owner, id string) error {
 	return f.write(func() error {
 		r, ok := f.rows[kind+" "+id]
@@ -222,6 +239,7 @@ type fakeBroker struct {
 	refuse                                      map[string]error // by role
 	explanation                                 access.Explanation
 	post                                        *access.Post
+	releases                                    []access.Release
 	consoleURL                                  gatehouse.Secret // empty: one of AWS
 
 	attempts []access.Attempt
@@ -276,6 +294,8 @@ func (f *fakeBroker) Refresh(_ context.Context, s gatehouse.Session) (gatehouse.
 func (f *fakeBroker) Entitlements(gatehouse.Session) []gatehouse.Entitlement { return f.entitlements }
 
 func (f *fakeBroker) Applications(gatehouse.Session) []gatehouse.Application { return f.applications }
+
+func (f *fakeBroker) Releases(gatehouse.Session) []access.Release { return f.releases }
 
 func (f *fakeBroker) Grant(_ context.Context, _ gatehouse.Session, a gatehouse.Ask) (access.Grant, error) {
 	f.mu.Lock()

@@ -129,7 +129,7 @@ func only(rows []account) string {
 
 // pick asks which role is meant, and says how to ask for one that is not held.
 func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account) error {
-	p := pickPage{frame: s.frame(&v.Session, "")}
+	p := pickPage{frame: s.frame(v, "")}
 	status := http.StatusOK
 	if named := withRole(rows, g.role); g.role != "" && len(named) > 0 {
 		rows = named

@@ -53,15 +53,15 @@ func readWish(r *http.Request) (wish, error) {
 
 // judge refuses what cannot be, whatever the role.
 func (w *wish) judge(duration string) (err error) {
-	forms, said := gatehouse.Forms, "Choose a console or one of the forms on the role's page."
+	forms, said := gatehouse.Forms, whyForm
 	if w.pickup {
-		forms, said = export.PickupForms, "Choose one of bash, fish, powershell, cmd and ini."
+		forms, said = export.PickupForms, whyLine
 	}
 	if !slices.Contains(forms, w.ask.Form) {
 		return &gatehouse.Invalid{Field: "as", Why: said}
 	}
 	if w.ask.Region != "" && !regionName.MatchString(w.ask.Region) {
-		return &gatehouse.Invalid{Field: "region", Why: "Write the region as AWS does, for example eu-west-1."}
+		return &gatehouse.Invalid{Field: "region", Why: whyRegion}
 	}
 	if w.profile != "" {
 		if err := export.ProfileName(w.profile); err != nil {
@@ -80,7 +80,7 @@ func readDuration(s string) (time.Duration, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	d := time.Duration(n) * time.Second
 	if err != nil || d < shortest || d > longest {
-		return 0, &gatehouse.Invalid{Field: "duration", Why: "Choose between 15 minutes and 12 hours."}
+		return 0, &gatehouse.Invalid{Field: "duration", Why: whyDuration}
 	}
 	return d, nil
 }
@@ -104,7 +104,7 @@ func (s *Server) handOut(w http.ResponseWriter, r *http.Request, v *visit) error
 	g, err := s.deps.Broker.Grant(r.Context(), v.Session, want.ask)
 	if err != nil {
 		undo()
-		return err
+		return lostRole(want.ask, err)
 	}
 	if err := s.answerGrant(w, r, g, want); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *Server) answerGrant(w http.ResponseWriter, r *http.Request, g access.Gr
 		if want.ask.Duration > 0 {
 			lowered = loweredText(g)
 		}
-		return s.leave(w, r, string(g.ConsoleURL), "the AWS console", lowered)
+		return s.leave(w, r, string(g.ConsoleURL), toConsole, lowered)
 	case wantsJSON(r):
 		return s.allTexts(w, g, want)
 	}
@@ -246,7 +246,7 @@ type confirmed struct {
 }
 
 // errConfirm is for our own module, which shows the box to tick.
-var errConfirm = &gatehouse.Invalid{Field: "confirm", Why: "Tick the box that says that you mean this account."}
+var errConfirm = &gatehouse.Invalid{Field: "confirm", Why: whyConfirm}
 
 // askAgain shows what is about to be taken, and hands nothing out. It guards
 // against a slip, not against a person: what they may have is the Broker's.
@@ -254,9 +254,9 @@ func (s *Server) askAgain(w http.ResponseWriter, r *http.Request, v *visit, list
 	if wantsJSON(r) {
 		return errConfirm
 	}
-	p := confirmPage{frame: s.frame(&v.Session, ""), Path: r.URL.Path, Does: "Take the keys"}
+	p := confirmPage{frame: s.frame(v, ""), Path: r.URL.Path, Does: takeKeys}
 	if as := r.PostForm.Get("as"); as == string(gatehouse.FormConsole) || as == string(gatehouse.FormPost) {
-		p.Does = "Open the console"
+		p.Does = openConsole
 	}
 	p.Person, p.Narrow = nil, true
 	for _, e := range list {

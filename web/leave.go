@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"gatehouse/internal/access"
 )
@@ -65,16 +64,4 @@ func postingPolicy(target *url.URL) string {
 	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action " + to +
 		"; base-uri 'none'; frame-ancestors 'none'"
-}
-
-// loweredText says that less was granted than asked for.
-func loweredText(g access.Grant) string {
-	if g.LoweredFrom == 0 {
-		return ""
-	}
-	granted := g.Credentials.Lasts
-	if granted == 0 {
-		granted = g.Ask.Duration
-	}
-	return "You asked for " + inWords(g.LoweredFrom) + "; this role allows " + inWords(granted.Round(time.Second)) + "."
 }

@@ -38,7 +38,7 @@ func deceives(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' || r == 0
 
 // pages of one person's own that a sign-in may lead back to, and those that
 // say which role is meant.
-var returnablePages = []string{"/", "/go", "/several", "/me/history", "/me/sessions", "/me/aws-config", "/saml/continue", "/device", "/authorize", "/v1/authorize"}
+var returnablePages = []string{"/", "/go", "/several", "/me/history", "/me/applications", "/me/sessions", "/me/aws-config", "/saml/continue", "/device", "/authorize", "/v1/authorize"}
 
 // returnable is the list: the portal, a role's page, a shared link, and what
 // waits for a sign-in: a SAML request, a program.

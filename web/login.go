@@ -45,13 +45,9 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 		redirect(w, cmp.Or(p.Next, "/"))
 		return nil
 	case err == nil:
-		p.Said, p.Username = "Sign in again to confirm that it is you.", echo(who.User.Username)
-	case q.Get("said") == "out":
-		p.Said = "You are signed out."
-	case q.Get("said") == "partly":
-		p.Said = "You are signed out here. An application may still have you signed in: close the browser to be sure."
-	case q.Get("said") == "changed":
-		p.Said = "Your password is changed. Sign in with the new one."
+		p.Said, p.Username = signInAgain, echo(who.User.Username)
+	case signInSays[q.Get("said")] != "":
+		p.Said = signInSays[q.Get("said")]
 	case !p.Again && s.triesWindows(r):
 		s.markWindows(w, triedWindows)
 		redirect(w, windowsPath(p.Next, true))
@@ -90,7 +86,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 
 // welcome begins the session of somebody who was proved, and leads on.
 func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.Session, next string) error {
-	if err := s.sessions.begin(w, r, who); err != nil {
+	if err := s.begin(w, r, who); err != nil {
 		return err
 	}
 	s.markWindows(w, triedWindows)
@@ -108,7 +104,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again
 	}
 	p.announce(w)
 	if p.Status >= http.StatusInternalServerError {
-		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), "Try again"
+		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), tryAgain
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p

@@ -53,7 +53,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	p := historyPage{frame: s.frame(&v.Session, ""), None: len(all) == 0 && before.IsZero()}
+	p := historyPage{frame: s.frame(v, ""), None: len(all) == 0 && before.IsZero()}
 	held, now := s.held(v.Session).rows, s.now()
 	for _, e := range all {
 		shown := shownEvent(e, held)
@@ -76,7 +76,7 @@ func parseBefore(text string) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return at, &gatehouse.Invalid{Field: "before", Why: "This is no point in time. Begin with the newest entries."}
+		return at, &gatehouse.Invalid{Field: "before", Why: whyBefore}
 	}
 	return at, nil
 }
@@ -100,24 +100,11 @@ func (s *Server) handOuts(ctx context.Context, person string, before time.Time) 
 	return all, more, nil
 }
 
-// formWords are what the forms are called in a sentence.
-var formWords = map[gatehouse.Form]string{
-	gatehouse.FormConsole: "Console", gatehouse.FormPost: "Console, by the browser itself", gatehouse.FormBash: "Keys for bash", gatehouse.FormFish: "Keys for fish",
-	gatehouse.FormPowerShell: "Keys for PowerShell", gatehouse.FormCmd: "Keys for Windows cmd", gatehouse.FormINI: "Keys in a credentials file",
-	gatehouse.FormEnv: "Keys in an .env file", gatehouse.FormJSON: "Keys as JSON",
-}
-
-// refusals are the record's words for why nothing was handed out.
-var refusals = map[string]string{
-	"not_entitled": "you did not have the role", "invalid": "something in the request was not possible", "refused_by_aws": "AWS refused",
-	"unavailable": "something that is needed did not answer", "no_session": "the sign-in was over",
-}
-
 func shownEvent(e gatehouse.Event, held []account) event {
 	shown := event{At: momentOf(e.Time), Day: e.Time.UTC().Format("2 Jan 2006"), What: cmp.Or(formWords[e.Form], string(e.Form)), Scope: e.Scope,
 		KeyID: e.AccessKeyID, IP: e.IP, Provider: e.Provider}
 	if e.Kind == gatehouse.EventRefused {
-		shown.Refused = cmp.Or(refusals[e.Reason], "it could not be done")
+		shown.Refused = cmp.Or(refusals[e.Reason], refusedSomehow)
 	}
 	if !e.Expires.IsZero() {
 		shown.Until = momentOf(e.Expires)
@@ -185,20 +172,13 @@ func (s *Server) visitsOf(ctx context.Context, person string) (list []keptVisit,
 	return list, nil
 }
 
-// endings are what was just ended.
-var endings = map[string]string{
-	"one": "That sign-in is ended.", "others": "All other sign-ins in browsers are ended.",
-	"known": "Good: that place is yours.",
-	"ended": "Ended. What that program was handed before lasts until it expires, at most an hour.",
-}
-
 // signInsPage shows where somebody is signed in.
 func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) error {
 	all, err := s.visitsOf(r.Context(), v.Session.User.Key())
 	if err != nil {
 		return err
 	}
-	p := sessionsPage{frame: s.frame(&v.Session, "")}
+	p := sessionsPage{frame: s.frame(v, "")}
 	for _, k := range all {
 		one := k.visit
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),

@@ -219,7 +219,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	full := map[string]any{
 		"login.html":    loginPage{frame: f, Action: "https://x/login", Next: "/", Username: "u", Refused: &p, Said: "said", Change: "/me/password?username=u", Forms: []string{"bob@corp.example.com", `LAB\bob`}},
 		"password.html": passwordPage{frame: f, Username: "u", Fixed: true, Refused: &p},
-		"portal.html": portalPage{Applications: []application{{"Wiki", "/saml/launch?sp=x"}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
+		"portal.html": portalPage{Applications: []application{{"Wiki", "x", "/saml/launch?sp=x", true}}, Opened: []application{{"Wiki", "x", "/saml/launch?sp=x", true}}, frame: f, Name: "n", Counts: "c", Until: at, Stale: &at, Username: "u", Groups: "g", Found: true, Password: "today",
 			Alive: "a", Next: &at, Once: "o", ListHere: "here", Strange: []programView{{Client: "c", New: []placeView{{"192.0.2.3", "d"}}}}},
 		"role.html": rolePage{frame: f, Account: view, Role: "r", Path: "/p", Profile: "p", Region: "r", Regions: suggestions,
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true, Client: clientLines{"n", "c", "s", "https://x", "a/r"},
@@ -242,6 +242,8 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
 		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
+
+		"applications.html": applicationsPage{frame: f, Stale: &at, Applications: []told{{application{Name: "n", Path: "/p"}, "e", "v", "k", []toldAttribute{{"a", []string{"x", "y"}}}, ""}, {Why: "w"}}},
 	}
 	for name := range h.server.pages {
 		data, ok := full[name]

@@ -39,12 +39,15 @@ func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 // visitor is who is signed in, or nil: the page is for both.
-func (s *Server) visitor(r *http.Request) (*gatehouse.Session, error) {
-	who, err := s.Session(r)
+func (s *Server) visitor(r *http.Request) (*visit, error) {
+	v, err := s.sessions.current(r)
 	if errors.Is(err, gatehouse.ErrNoSession) {
 		return nil, nil
 	}
-	return &who, err
+	if err == nil {
+		factsFrom(r.Context()).user = v.Session.User.Username
+	}
+	return v, err
 }
 
 // password changes it, ends every session of the person, and has them sign
@@ -64,7 +67,7 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
 		Door: gatehouse.DoorPages,
 	}
 	if who != nil {
-		change.Username = who.User.Username
+		change.Username = who.Session.User.Username
 	}
 	if string(change.New) != r.PostForm.Get("repeat") {
 		return s.refusePassword(w, r, who, errDiffer, again)
@@ -101,22 +104,22 @@ func (s *Server) passwordChanged(w http.ResponseWriter, r *http.Request, person 
 }
 
 // refusePassword shows why not, on the form: all of it is about what was typed.
-func (s *Server) refusePassword(w http.ResponseWriter, r *http.Request, who *gatehouse.Session, err error, again passwordPage) error {
+func (s *Server) refusePassword(w http.ResponseWriter, r *http.Request, who *visit, err error, again passwordPage) error {
 	p := s.problem(r, err)
 	p.announce(w)
 	if p.Status >= http.StatusInternalServerError {
-		p.Href, p.Button = passwordPath(""), "Try again"
+		p.Href, p.Button = passwordPath(""), tryAgain
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p
 	return s.showPassword(w, p.Status, who, again)
 }
 
-func (s *Server) showPassword(w http.ResponseWriter, status int, who *gatehouse.Session, p passwordPage) error {
+func (s *Server) showPassword(w http.ResponseWriter, status int, who *visit, p passwordPage) error {
 	p.frame = s.frame(who, "")
 	p.Narrow = true
 	if who != nil {
-		p.Username, p.Fixed = who.User.Username, true
+		p.Username, p.Fixed = who.Session.User.Username, true
 	}
 	return s.render(w, status, "password.html", p)
 }

@@ -88,7 +88,7 @@ func (s *Server) pickup(w http.ResponseWriter, r *http.Request) error {
 	text, took, err := s.fetch(r, form)
 	if err != nil {
 		p := s.problem(r, err)
-		said, script := export.PickupRefusal(form, p.Title+" "+p.Next+" Reference "+p.Reference)
+		said, script := export.PickupRefusal(form, notPickedUp(p))
 		status := p.Status
 		if script {
 			// curl -f passes on nothing of an answer that is not good.

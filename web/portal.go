@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -37,11 +36,15 @@ type portalPage struct {
 	ShelvesHere, ListHere string
 
 	Applications []application
+	Opened       []application // the starred ones, above the roles
 	Strange      []programView // command-line sign-ins in new places
 }
 
 // application is a service provider that the person may open.
-type application struct{ Name, Path string }
+type application struct {
+	Name, ID, Path string
+	Starred        bool
+}
 
 // section is the accounts of one environment, or of a shelf.
 type section struct {
@@ -85,7 +88,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	who := v.Session
 	held, likes := s.held(who), s.taste(r, who)
-	p := portalPage{frame: s.frame(&who, "portal.js"), Username: who.User.Username, Once: newClick(),
+	p := portalPage{frame: s.frame(v, "portal.js"), Username: who.User.Username, Once: newClick(),
 		ShelvesHere: shelvesHere, ListHere: listHere, Found: true}
 	p.Query = r.URL.Query().Get("q")
 	p.Name = firstName(who.User)
@@ -99,9 +102,11 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))
 	p.Counts = held.counts
-	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
 	p.Alive, p.Next = alive(likes, s.now())
-	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query)
+	p.Applications = applicationsOf(s.deps.Broker.Applications(who), p.Query, likes.applications)
+	if p.Query == "" {
+		p.Opened = slices.DeleteFunc(slices.Clone(p.Applications), func(a application) bool { return !a.Starred })
+	}
 	if p.Query != "" || p.None {
 		return s.showFound(w, held, likes, p)
 	}
@@ -191,7 +196,7 @@ func (s *Server) held(who gatehouse.Session) held {
 	h := heldUntil{readAt: who.User.ReadAt, until: s.now().Add(heldFor)}
 	h.all = s.deps.Broker.Entitlements(who)
 	h.rows = rowsOf(h.all)
-	h.counts = count(len(h.rows), "account") + ", " + count(len(h.all), "role") + "."
+	h.counts = heldInAll(len(h.rows), len(h.all))
 	for _, e := range h.all {
 		if !e.Until.IsZero() && e.Until.Before(h.until) {
 			h.until = e.Until
@@ -231,31 +236,20 @@ func alive(t taste, now time.Time) (string, *moment) {
 		return "", nil
 	}
 	at := momentOf(time.Unix(first, 0))
-	return "Keys of " + count(n, "role") + " are still good", &at
+	return stillGood(n), &at
 }
 
-// applicationsOf are those that match the search box. Opening one begins a
-// sign-in there, as a link on any other page would.
-func applicationsOf(all []gatehouse.Application, query string) []application {
-	var list []application
+// applicationsOf are those whose names hold every word of the search box.
+func applicationsOf(all []gatehouse.Application, query string, starred []string) (list []application) {
+	words := strings.Fields(strings.ToLower(query))
 	for _, a := range all {
-		if strings.Contains(strings.ToLower(a.Name), strings.ToLower(strings.TrimSpace(query))) {
-			list = append(list, application{a.Name, "/saml/launch?" + url.Values{"sp": {a.EntityID}}.Encode()})
+		name := strings.ToLower(a.Name)
+		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
+			continue
 		}
+		list = append(list, applicationOf(a.Name, a.EntityID, slices.Contains(starred, a.EntityID)))
 	}
 	return list
-}
-
-// expiresSoon says how soon, in days, or nothing when it is not within the time.
-func expiresSoon(at, now time.Time, within time.Duration) string {
-	left := at.Sub(now)
-	switch {
-	case at.IsZero() || left > within:
-		return ""
-	case left < 24*time.Hour:
-		return "today"
-	}
-	return "in " + count(int(left.Hours()/24), "day")
 }
 
 // firstName is what a greeting calls somebody.
@@ -268,16 +262,6 @@ func firstName(u gatehouse.User) string {
 		return first
 	}
 	return name
-}
-
-func groupsHint(n int) string {
-	switch n {
-	case 0:
-		return "The directory lists you in no group."
-	case 1:
-		return "The directory lists you in 1 group, and it gives no role."
-	}
-	return "The directory lists you in " + count(n, "group") + ", and none of them gives a role."
 }
 
 // rowsOf gathers entitlements by account: accounts by name, and in each the
@@ -310,9 +294,14 @@ func pairOf(e gatehouse.Entitlement) role {
 
 func viewOf(a gatehouse.Account) accountView {
 	env := export.EnvironmentInFull(a.Environment)
-	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(a.Name, a.ID), Owner: a.Owner,
-		Environment: env, Colour: cmp.Or(a.Colour, colours[env], "gray")}
+	return accountView{ID: a.ID, Digits: gatehouse.GroupDigits(a.ID), Name: cmp.Or(straight.Replace(a.Name), a.ID), Owner: straight.Replace(a.Owner),
+		Environment: straight.Replace(env), Colour: cmp.Or(a.Colour, colours[env], "gray")}
 }
+
+// straight is a name without the characters that turn around what stands
+// beside it (UAX #9, explicit formatting): titles and options are plain text,
+// where nothing else ends them. Hebrew and Arabic need none of them.
+var straight = strings.NewReplacer("\u202a", "", "\u202b", "", "\u202c", "", "\u202d", "", "\u202e", "", "\u2066", "", "\u2067", "", "\u2068", "", "\u2069", "")
 
 // colours of environments, unless the account has one of its own; any other is gray.
 var colours = map[string]string{"production": "red", "staging": "amber", "development": "green", "shared": "violet"}
@@ -382,7 +371,7 @@ func sectionsOf(rows []account) []section {
 	})
 	sections := make([]section, 0, len(names))
 	for _, name := range names {
-		sections = append(sections, section{Title: cmp.Or(capital(name), "Other accounts"), Accounts: by[name]})
+		sections = append(sections, section{Title: cmp.Or(capital(name), othersTitle), Accounts: by[name]})
 	}
 	return sections
 }

@@ -282,7 +282,7 @@ type brief struct {
 func (p problem) brief(r *http.Request) brief {
 	b := brief{p.Title, p.Text, p.Next, p.Cause, p.Cure, p.Reference, ""}
 	if p.Status == http.StatusUnauthorized {
-		b.Login = loginPath(r.URL.Path)
+		b.Login = loginPath(pathBack(r))
 	}
 	return b
 }

@@ -103,7 +103,7 @@ func (s *Server) deviceForm(w http.ResponseWriter, r *http.Request, v *visit) er
 }
 
 func (s *Server) showDevice(w http.ResponseWriter, v *visit, status int, code, refused string) error {
-	p := devicePage{frame: s.frame(&v.Session, ""), Code: code, Refused: refused}
+	p := devicePage{frame: s.frame(v, ""), Code: code, Refused: refused}
 	p.Narrow = true
 	return s.render(w, status, "device.html", p)
 }
@@ -111,8 +111,8 @@ func (s *Server) showDevice(w http.ResponseWriter, v *visit, status int, code, r
 // consent begins the page that asks.
 func (s *Server) consent(r *http.Request, v *visit, client string) consentPage {
 	all := s.deps.Broker.Entitlements(v.Session)
-	p := consentPage{frame: s.frame(&v.Session, ""), Client: client, Own: factsFrom(r.Context()).ip, Lasts: inWords(s.cfg.Session.CLI),
-		Roles: count(len(all), "role") + " in " + count(len(rowsOf(all)), "account")}
+	p := consentPage{frame: s.frame(v, ""), Client: client, Own: factsFrom(r.Context()).ip, Lasts: inWords(s.cfg.Session.CLI),
+		Roles: rolesAmong(len(all), len(rowsOf(all)))}
 	p.Narrow = true
 	return p
 }
@@ -128,7 +128,7 @@ func readAnswer(r *http.Request) (agreed bool, err error) {
 	case "decline":
 		return false, nil
 	}
-	return false, &gatehouse.Invalid{Field: "answer", Why: "Choose one of the two buttons."}
+	return false, &gatehouse.Invalid{Field: "answer", Why: whyAnswer}
 }
 
 // answerDevice takes the person's word on what waits under a code.
@@ -145,7 +145,7 @@ func (s *Server) answerDevice(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	p := answeredPage{frame: s.frame(&v.Session, ""), Client: waiting.Client, Agreed: agreed}
+	p := answeredPage{frame: s.frame(v, ""), Client: waiting.Client, Agreed: agreed}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "answered.html", p)
 }
@@ -190,7 +190,7 @@ func (s *Server) answerAuthorize(w http.ResponseWriter, r *http.Request, v *visi
 	if err != nil {
 		return err
 	}
-	return s.leave(w, r, target, "your program", "")
+	return s.leave(w, r, target, toProgram, "")
 }
 
 // programView is one of the person's command-line sign-ins.

@@ -22,6 +22,7 @@ type frame struct {
 	Support  support // whom to ask
 	Notice   string  // the operator's line
 	Person   *person // who is signed in; nil: the page has no header
+	Ends     ends    // when their session does
 	Query    string  // what the search box holds
 	SearchAt string  // which page it searches
 	Script   string  // the page's own module; empty: none
@@ -34,14 +35,15 @@ type person struct{ Name, Username, Directory string }
 // support is whom to ask, as a link where it is one.
 type support struct{ Text, Href string }
 
-// frame begins a page. s may be nil: nobody is signed in.
-func (s *Server) frame(who *gatehouse.Session, script string) frame {
+// frame begins a page. v may be nil: nobody is signed in.
+func (s *Server) frame(v *visit, script string) frame {
 	f := frame{Product: s.cfg.Portal.Name, Support: supportFrom(s.cfg.Portal.Support), Notice: s.cfg.Portal.Notice, SearchAt: "/", Script: script}
 	if s.logo != nil {
 		f.Logo = s.logo.path
 	}
-	if who != nil {
-		f.Person = &person{Name: displayName(who.User), Username: who.User.Username, Directory: who.User.Directory}
+	if v != nil {
+		u := v.Session.User
+		f.Person, f.Ends = &person{Name: displayName(u), Username: u.Username, Directory: u.Directory}, s.ends(v)
 	}
 	return f
 }
@@ -71,33 +73,6 @@ type moment struct{ ISO, Text string }
 func momentOf(t time.Time) moment {
 	t = t.UTC()
 	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC"}
-}
-
-// inWords is a duration as people say it: 1 hour, 90 minutes, 1 hour 5 minutes.
-func inWords(d time.Duration) string {
-	d = d.Round(time.Second)
-	h, m, sec := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
-	var parts []string
-	for _, p := range []struct {
-		n    int
-		unit string
-	}{{h, "hour"}, {m, "minute"}, {sec, "second"}} {
-		if p.n > 0 {
-			parts = append(parts, count(p.n, p.unit))
-		}
-	}
-	if len(parts) == 0 {
-		return "a moment"
-	}
-	return strings.Join(parts, " ")
-}
-
-// count is n things: 1 role, 31 roles.
-func count(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return strconv.Itoa(n) + " " + thing
 }
 
 // page is a handler that leaves its failure to serve.

@@ -46,7 +46,7 @@ func (s *Server) roleLogin(w http.ResponseWriter, r *http.Request, v *visit) err
 	if _, err := s.refresh(w, r, v); err != nil {
 		return err
 	}
-	p := roleLoginPage{frame: s.frame(&v.Session, ""), Lasts: inWords(s.cfg.Session.CLI)}
+	p := roleLoginPage{frame: s.frame(v, ""), Lasts: inWords(s.cfg.Session.CLI)}
 	p.Narrow = true
 	if u, err := url.Parse(l.RedirectURI); err == nil && !l.Remote {
 		p.Host = u.Host
@@ -85,11 +85,11 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 			return err
 		}
 		if l.Remote {
-			p := answeredPage{frame: s.frame(&v.Session, ""), Client: l.Client.Name}
+			p := answeredPage{frame: s.frame(v, ""), Client: l.Client.Name}
 			p.Narrow = true
 			return s.render(w, http.StatusOK, "answered.html", p)
 		}
-		return s.leave(w, r, back, "your program", "")
+		return s.leave(w, r, back, toProgram, "")
 	}
 	account, role, _ := strings.Cut(r.PostForm.Get("role"), "/")
 	if _, ok := find(s.deps.Broker.Entitlements(v.Session), account, role); !ok {
@@ -100,9 +100,9 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 		return err
 	}
 	if carry == "" {
-		return s.leave(w, r, back, "your program", "")
+		return s.leave(w, r, back, toProgram, "")
 	}
-	p := carryPage{frame: s.frame(&v.Session, ""), Answer: carry}
+	p := carryPage{frame: s.frame(v, ""), Answer: carry}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "carry.html", p)
 }

@@ -2,12 +2,12 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,27 +30,14 @@ const usual = time.Hour
 // lifetimes are what the duration select offers, up to the role's limit.
 var lifetimes = []time.Duration{shortest, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, longest}
 
-// suggestions are regions that the region field offers; any other may be typed.
-var suggestions = []string{
-	"ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1", "eu-central-1", "eu-north-1",
-	"eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
-}
+// region is one that the region field offers, and where it is.
+type region struct{ Name, Place string }
 
 // textForm is one tab: a form of credentials as text, under the words that
 // AWS's own portal uses.
 type textForm struct {
 	Form           gatehouse.Form
 	Label, Heading string
-}
-
-var textForms = []textForm{
-	{gatehouse.FormBash, "macOS and Linux", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormFish, "fish", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormPowerShell, "PowerShell", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormCmd, "Windows cmd", "Option 1: Set AWS environment variables"},
-	{gatehouse.FormINI, "Credentials file", "Option 2: Add a profile to your AWS credentials file"},
-	{gatehouse.FormEnv, ".env", "Option 3: Use individual values in your AWS service client"},
-	{gatehouse.FormJSON, "JSON", "The output of a credential_process"},
 }
 
 // lineForms are the forms that one line fetches into a terminal.
@@ -69,14 +56,16 @@ type rolePage struct {
 	Confirm     bool   // one click more before a hand-out
 	Profile     string
 	Region      string
-	Regions     []string
+	Regions     []region
 	Durations   []choice
 	Cap         string // why there are no longer ones
 	Destination string // console page to open, as asked for
 	Scopes      []scopeChoice
 	Texts       []textForm
-	Lines       []textForm // what a pickup line can fetch
-	Blocked     string     // why it cannot be handed out; empty: it can
+	Download    bool           // as a file, without script
+	Line        gatehouse.Form // the pickup line that was chosen
+	Lines       []textForm     // what a pickup line can fetch
+	Blocked     string         // why it cannot be handed out; empty: it can
 	Stale       *moment
 	Client      clientLines
 }
@@ -145,7 +134,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 		script = ""
 	}
 	last := s.taste(r, v.Session).uses[useKey(e.Account.ID, e.Role.Name)]
-	p := rolePage{frame: s.frame(&v.Session, script), Account: viewOf(e.Account), Role: e.Role.Name, ARN: e.Role.ARN(),
+	p := rolePage{frame: s.frame(v, script), Account: viewOf(e.Account), Role: e.Role.Name, ARN: e.Role.ARN(),
 		Path: rolePath(e.Account.ID, e.Role.Name), Link: s.public.String() + linkPath(e), Why: whyPath(e.Account.ID, e.Role.Name),
 		Texts: textForms, Lines: lineForms, Regions: suggestions, Blocked: e.Blocked, Confirm: e.Confirm, Once: newClick()}
 	p.Profile = cmp.Or(last.Profile, s.profileFor(e))
@@ -157,6 +146,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)
 	p.Destination = consoleWish(q.Get("destination"))
 	p.Client = s.clientLines(v.Session.User, e)
+	p.Download, p.Line = q.Get("download") == "1", gatehouse.Form(q.Get("line"))
 	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
 		p.Scopes = append(p.Scopes, scopeChoice{o, o.Name == q.Get("scope") && o.Why == ""})
 	}
@@ -181,6 +171,14 @@ func (e *notHeld) why() string {
 	return whyPath(e.account, e.role)
 }
 
+// lostRole is err for somebody whose page still had the role: it leads to why not.
+func lostRole(ask gatehouse.Ask, err error) error {
+	if !errors.Is(err, gatehouse.ErrNotEntitled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", &notHeld{ask.Account, ask.Role}, err)
+}
+
 // find is the entitlement to a role of an account. IAM's role names are
 // unique in an account whatever their case.
 func find(all []gatehouse.Entitlement, account, role string) (gatehouse.Entitlement, bool) {
@@ -199,27 +197,22 @@ func durations(most time.Duration, wish string, byRole bool) ([]choice, string) 
 		most = longest
 	}
 	var offered []time.Duration
-	for _, d := range lifetimes {
-		if d < most {
+	selected := min(usual, most)
+	if d, err := readDuration(wish); err == nil && d > 0 && d <= most {
+		selected = d // that a page offered it, or a link names it
+	}
+	for _, d := range append([]time.Duration{most, selected}, lifetimes...) {
+		if d <= most {
 			offered = append(offered, d)
 		}
 	}
-	offered = append(offered, most)
-	selected := min(usual, most)
-	if n, err := strconv.Atoi(wish); err == nil && slices.Contains(offered, time.Duration(n)*time.Second) {
-		selected = time.Duration(n) * time.Second
-	}
+	slices.Sort(offered)
+	offered = slices.Compact(offered)
 	choices := make([]choice, 0, len(offered))
 	for _, d := range offered {
 		choices = append(choices, choice{int(d.Seconds()), inWords(d), d == selected})
 	}
-	if byRole {
-		return choices, "AWS allows this role " + inWords(most) + ", as it said the last time."
-	}
-	if most == longest {
-		return choices, "AWS allows at most 12 hours."
-	}
-	return choices, "Your access to this role is limited to " + inWords(most) + "."
+	return choices, capText(most, byRole)
 }
 
 // serviceName is a console's page by its short name: s3, cloudwatch.

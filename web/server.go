@@ -45,6 +45,9 @@ type Broker interface {
 	// Applications lists the service providers that the person may open now.
 	Applications(s gatehouse.Session) []gatehouse.Application
 
+	// Releases says what each of them would be told of the person.
+	Releases(s gatehouse.Session) []access.Release
+
 	// Grant hands out one role.
 	Grant(ctx context.Context, s gatehouse.Session, a gatehouse.Ask) (access.Grant, error)
 
@@ -80,6 +83,9 @@ type Records interface {
 	ForgetOwner(ctx context.Context, kind, owner string) (int, error)
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 	ForgetID(ctx context.Context, kind, owner, id string) error
+
+	// Trim removes what owner has beyond the most, and returns it.
+	Trim(ctx context.Context, kind, owner string, most int) ([]gatehouse.Record, error)
 
 	// Once reports whether key is seen for the first time until then. Its
 	// keys are records of the kind "once", and can be forgotten.

@@ -231,6 +231,33 @@ func (k *keeper) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 	return s.Save(r, w)
 }
 
+// begin opens a session in this browser. Where its person has more of them
+// than limits.sessions_per_person, those end that idled longest: whoever is
+// here is not the one to be turned away. That they could not be looked for is
+// logged and no more, since the next sign-in does.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, who gatehouse.Session) error {
+	if err := s.sessions.begin(w, r, who); err != nil {
+		return err
+	}
+	over, err := s.deps.Records.Trim(r.Context(), recordKind, who.User.Key(), s.cfg.Limits.SessionsPerPerson)
+	if err != nil {
+		s.note(r, "sessions beyond limits.sessions_per_person not ended", err)
+	}
+	for _, record := range over {
+		var v visit
+		if json.Unmarshal(record.Body, &v) != nil {
+			continue
+		}
+		s.note(r, "session ended", errTooMany)
+		if err := s.deps.Broker.SignOut(r.Context(), v.Session); err != nil {
+			s.note(r, "sign-out not recorded", err)
+		}
+	}
+	return nil
+}
+
+var errTooMany = errors.New("its person has more than limits.sessions_per_person")
+
 // Session is who is signed in in this browser, or ErrNoSession.
 func (s *Server) Session(r *http.Request) (gatehouse.Session, error) {
 	v, err := s.sessions.current(r)
@@ -280,19 +307,22 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, v *visit, changed 
 
 // backNames are the wishes that a form may hold: of a role's page, of the page
 // of several, and of a program that asks for a sign-in.
-var backNames = []string{"destination", "region", "duration", "scope", "profile", "role",
-	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method"}
+var backNames = []string{"role", "region", "duration", "scope", "profile", "line", "download",
+	"user_code", "client_id", "redirect_uri", "state", "response_type", "code_challenge", "code_challenge_method", "destination"}
 
 // pathBack is where to return after a sign-in: the page itself, or the page
-// whose form was sent, with the wishes that it held.
+// whose form was sent, with the wishes that it held, as far as they fit.
 func pathBack(r *http.Request) string {
 	if r.Method != http.MethodPost {
 		return r.URL.RequestURI()
 	}
 	back := r.URL.Path
-	if readForm(r) == nil {
-		if q := kept(r.PostForm, backNames...); q != "" {
-			back += "?" + q
+	if readForm(r) != nil {
+		return back
+	}
+	for n := len(backNames); n > 0; n-- {
+		if q := kept(r.PostForm, backNames[:n]...); q != "" && len(back)+1+len(q) <= longestNext {
+			return back + "?" + q
 		}
 	}
 	return back

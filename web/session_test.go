@@ -66,6 +66,29 @@ func TestSigningInRotatesTheSession(t *testing.T) {
 	}
 }
 
+func TestBeyondTheMostThePersonsSessionEndsThatIdledLongest(t *testing.T) {
+	h := newHouse(t, func(c *Config, _ *Deps) { c.Limits.SessionsPerPerson = 4 })
+	var cookies []string
+	for range 4 {
+		cookies = append(cookies, h.signIn())
+		h.clock = h.clock.Add(2 * time.Minute)
+	}
+	wantStatus(t, h.get("/", cookies[0]), 200) // the first is in use
+	cookies = append(cookies, h.signIn())
+	for i, cookie := range cookies {
+		want := 200
+		if i == 1 {
+			want = 303
+		}
+		wantStatus(t, h.get("/", cookie), want)
+	}
+	if h.broker.signOuts != 1 {
+		t.Errorf("%d ends of sessions are on the record, want 1", h.broker.signOuts)
+	}
+	h.records.deny = errors.New("disk full") // nobody gets in without their record; whoever is in stays
+	wantStatus(t, h.get("/", cookies[0]), 200)
+}
+
 func TestAPlantedCookieIsNotAdopted(t *testing.T) {
 	h := newHouse(t)
 	planted := strings.Repeat("B", 26)

@@ -32,7 +32,7 @@ type severalPage struct {
 	None      bool
 	Most      int
 	Region    string
-	Regions   []string
+	Regions   []region
 	Durations []choice
 	Scopes    []scopeChoice
 	Refused   string // what needs correcting
@@ -48,7 +48,7 @@ func (s *Server) several(w http.ResponseWriter, r *http.Request, v *visit) error
 
 func (s *Server) showSeveral(w http.ResponseWriter, r *http.Request, v *visit, status int, ticked []string, refused string) error {
 	held := s.held(v.Session)
-	p := severalPage{frame: s.frame(&v.Session, "several.js"), Once: newClick(), Most: mostAtOnce, Refused: refused,
+	p := severalPage{frame: s.frame(v, "several.js"), Once: newClick(), Most: mostAtOnce, Refused: refused,
 		Regions: suggestions, None: len(held.rows) == 0, Ticked: map[string]bool{}}
 	for _, key := range ticked {
 		p.Ticked[key] = true
@@ -87,9 +87,9 @@ func (s *Server) takeSeveral(w http.ResponseWriter, r *http.Request, v *visit) e
 	case err != nil:
 		return err
 	case len(ticked) == 0:
-		return s.showSeveral(w, r, v, http.StatusBadRequest, ticked, "Tick at least one role.")
+		return s.showSeveral(w, r, v, http.StatusBadRequest, ticked, whyUnticked)
 	case len(ticked) > mostAtOnce:
-		return s.showSeveral(w, r, v, http.StatusBadRequest, ticked, fmt.Sprintf("Tick at most %d roles at a time.", mostAtOnce))
+		return s.showSeveral(w, r, v, http.StatusBadRequest, ticked, whyTooMany(mostAtOnce))
 	}
 	list, err := s.ticked(v, r.PostForm["role"])
 	if err != nil {
@@ -188,6 +188,6 @@ func (s *Server) section(r *http.Request, l *lot) (string, error) {
 		}
 	}
 	p := s.problem(r, l.err)
-	said, _ := export.PickupRefusal(gatehouse.FormINI, "no keys for "+l.profile+". "+p.Title+" "+p.Cause+" Reference "+p.Reference)
+	said, _ := export.PickupRefusal(gatehouse.FormINI, notInFile(l.profile, p))
 	return "# " + said + "\n", l.err
 }

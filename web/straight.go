@@ -32,7 +32,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request, who gatehouse.Se
 	if !ok {
 		return s.welcome(w, r, who, next)
 	}
-	if err := s.sessions.begin(w, r, who); err != nil {
+	if err := s.begin(w, r, who); err != nil {
 		return err
 	}
 	s.markWindows(w, triedWindows)

@@ -17,9 +17,10 @@ import (
 // taste is what is kept of a person to find their roles sooner: the accounts
 // they starred, and the roles they took. It decides nothing but an order.
 type taste struct {
-	favourites []string       // account numbers, as they were starred
-	uses       map[string]use // by useKey
-	raw        []byte         // what both came from; the same bytes make the same shelves
+	favourites   []string       // account numbers, as they were starred
+	applications []string       // entity IDs, likewise
+	uses         map[string]use // by useKey
+	raw          []byte         // what both came from; the same bytes make the same shelves
 }
 
 // use is how a person took a role until now.
@@ -35,6 +36,7 @@ type use struct {
 // Keys of what is kept of a person.
 const (
 	favouritesKey = "favourites"
+	openedKey     = "applications" // favourite ones
 	usesKey       = "uses"
 )
 
@@ -59,6 +61,7 @@ func (s *Server) taste(r *http.Request, who gatehouse.Session) taste {
 		return t
 	}
 	t.favourites = favouritesFrom(all[favouritesKey])
+	_ = json.Unmarshal(all[openedKey], &t.applications)
 	_ = json.Unmarshal(all[usesKey], &t.uses) // what is damaged is as good as nothing
 	if t.uses == nil {
 		t.uses = map[string]use{}
@@ -90,23 +93,28 @@ func (s *Server) change(ctx context.Context, person, key string, next func(old [
 	}
 }
 
-// favourite stars an account, or takes the star away. Either is the same
-// however often it is asked for. Our own module reads the new list.
+// favourite stars an account or an application, or takes the star away. Either
+// is the same however often it is asked for. Our own module reads the new list.
 func (s *Server) favourite(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := readForm(r); err != nil {
 		return err
 	}
 	star, unstar := r.PostForm.Get("star"), r.PostForm.Get("unstar")
-	id := cmp.Or(star, unstar)
+	id, key := cmp.Or(star, unstar), favouritesKey
 	if !gatehouse.AccountID.MatchString(id) {
-		return &gatehouse.Invalid{Field: "star", Why: "Choose an account on the list."}
+		key = openedKey
+		if !slices.ContainsFunc(s.deps.Broker.Applications(v.Session), func(a gatehouse.Application) bool { return a.EntityID == id }) {
+			return &gatehouse.Invalid{Field: "star", Why: whyStar}
+		}
 	}
 	if s.deps.People == nil {
 		return gatehouse.ErrNotFound
 	}
 	var list []string
-	err := s.change(r.Context(), v.Session.User.Key(), favouritesKey, func(old []byte) any {
-		list = slices.DeleteFunc(favouritesFrom(old), func(have string) bool { return have == id })
+	err := s.change(r.Context(), v.Session.User.Key(), key, func(old []byte) any {
+		list = []string{}
+		_ = json.Unmarshal(old, &list)
+		list = slices.DeleteFunc(list, func(have string) bool { return have == id })
 		if star != "" && len(list) < mostFavourites {
 			list = append(list, id)
 		}
@@ -116,7 +124,7 @@ func (s *Server) favourite(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	if wantsJSON(r) {
-		return writeJSON(w, http.StatusOK, map[string][]string{"favourites": list})
+		return writeJSON(w, http.StatusOK, map[string][]string{key: list})
 	}
 	redirect(w, "/")
 	return nil
@@ -194,16 +202,15 @@ func usesBy(uses map[string]use, order func(a, b use) int) []string {
 
 // How much goes onto the shelves, and how many roles need them at all.
 const (
-	shelfSize   = 5
-	often       = 3
-	fewEnough   = 8 // a list of no more roles is its own shelf
-	recentTitle = "Recent"
+	shelfSize = 5
+	often     = 3
+	fewEnough = 8 // a list of no more roles is its own shelf
 )
 
 // shelves are what a person most likely wants, above the whole list: what
 // they starred, what they took last, and what they take most.
 func shelves(rows []account, t taste) []section {
-	list := []section{{Title: "Favourites", Shelf: "favourites", Accounts: starred(rows)}}
+	list := []section{{Title: favouritesTitle, Shelf: "favourites", Accounts: starred(rows)}}
 	roles := 0
 	for _, row := range rows {
 		roles += len(row.Roles)
@@ -219,7 +226,7 @@ func shelves(rows []account, t taste) []section {
 	}),
 		func(key string) bool { return t.uses[key].Count < often || slices.Contains(recent, key) })
 	list = append(list, section{Title: recentTitle, Shelf: "recent", Accounts: chosen(rows, recent)})
-	return append(list, section{Title: "Most used", Shelf: "most", Accounts: chosen(rows, most[:min(len(most), shelfSize)])})
+	return append(list, section{Title: mostUsedTitle, Shelf: "most", Accounts: chosen(rows, most[:min(len(most), shelfSize)])})
 }
 
 // since is how many half-lives lie between ref and the last use.

@@ -1,9 +1,7 @@
 package web
 
 import (
-	"cmp"
 	"net/http"
-	"strings"
 
 	"gatehouse"
 	"gatehouse/internal/access"
@@ -46,7 +44,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	x := s.deps.Broker.Explain(v.Session, number, name)
-	p := whyPage{frame: s.frame(&v.Session, "problem.js"), Account: s.knownAs(v, number), Role: name, Misses: x.Misses}
+	p := whyPage{frame: s.frame(v, "problem.js"), Account: s.knownAs(v, number), Role: name, Misses: x.Misses}
 	if stale {
 		at := momentOf(v.Session.User.ReadAt)
 		p.Stale = &at
@@ -63,7 +61,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request, v *visit) error {
 		p.Would = append(p.Would, would.To)
 	}
 	if len(x.Has) == 0 {
-		p.Request = s.request(v.Session, p)
+		p.Request = requestText(v.Session, p)
 	}
 	return s.render(w, http.StatusOK, "why.html", p)
 }
@@ -76,38 +74,4 @@ func (s *Server) knownAs(v *visit, number string) accountView {
 		}
 	}
 	return viewOf(gatehouse.Account{ID: number, Name: gatehouse.GroupDigits(number)})
-}
-
-// terms are on what terms a role is had.
-func terms(e gatehouse.Entitlement) (list []string) {
-	list = append(list, "A hand-out lasts "+inWords(e.MaxSession)+" at most.")
-	if e.Confirm {
-		list = append(list, "It is handed out after one click more.")
-	}
-	if e.SourceIdentity != "" {
-		list = append(list, "AWS sees you as "+e.SourceIdentity+".")
-	}
-	for _, t := range e.Tags {
-		list = append(list, "AWS sees your "+t.Key+" as "+t.Value+".")
-	}
-	if e.Blocked != "" {
-		list = append(list, e.Blocked)
-	}
-	return list
-}
-
-// request is a text for whoever can give the role.
-func (s *Server) request(who gatehouse.Session, p whyPage) string {
-	var b strings.Builder
-	b.WriteString("Please give me " + cmp.Or(p.Role, "a role") + " in the AWS account " + p.Account.Digits)
-	if p.Account.Name != p.Account.Digits {
-		b.WriteString(" (" + p.Account.Name + ")")
-	}
-	u := who.User
-	b.WriteString(".\nI am " + displayName(u) + ", " + u.Username + " in the directory " + u.Directory + ".\n")
-	for i, to := range p.Would {
-		b.WriteString([]string{"It is for ", "or for "}[min(i, 1)] + to + ".\n")
-	}
-	b.WriteString("I need it for: ")
-	return b.String()
 }

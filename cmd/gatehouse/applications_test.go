@@ -20,6 +20,8 @@ import (
 	"github.com/beevik/etree"
 	"github.com/chromedp/chromedp"
 
+	"gatehouse"
+	"gatehouse/internal/config"
 	"gatehouse/internal/demo"
 	"gatehouse/internal/outside"
 	"gatehouse/saml"
@@ -45,7 +47,7 @@ func openEstate(t *testing.T, terms string, applications ...*outside.Application
 		providers += fmt.Sprintf("    - {name: %s, metadata_file: %q%s}\n", a.Name, file, terms)
 		rules += fmt.Sprintf("    - {directory: corp, groups: [\"CN=Sandbox Users,OU=Groups,%s\"], service_provider: %s, attributes: {mail: \"{mail}\"}}\n", demo.Suffix, a.Name)
 	}
-	e := &estate{applications: applications, gate: openGate(t, "access:\n", providers+"access:\n", "  rules:\n", rules)}
+	e := &estate{applications: applications, gate: openGateAfter(t, func(cfg *config.Config) { addECDSA(t, cfg) }, "access:\n", providers+"access:\n", "  rules:\n", rules)}
 	idp := []byte(e.browser(t).get("/saml/metadata").body)
 	for _, a := range applications {
 		if a.Name != down {
@@ -53,6 +55,30 @@ func openEstate(t *testing.T, terms string, applications ...*outside.Application
 		}
 	}
 	return e
+}
+
+// addECDSA has an ECDSA key sign beside the first key, where an application
+// wants it to.
+func addECDSA(t testing.TB, cfg *config.Config) {
+	t.Helper()
+	if !cfg.SAML.WantsECDSA() {
+		return
+	}
+	s := record(t, cfg, nil)
+	made := func() (gatehouse.SigningKey, error) { return saml.NewSigningKey(time.Now(), cfg.SAML.EntityID) }
+	if _, err := s.FirstSigningKey(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	err := s.ChangeSigningKeys(t.Context(), func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, error) {
+		k, err := saml.NewECDSAKey(time.Now(), cfg.SAML.EntityID)
+		if err != nil {
+			return nil, err
+		}
+		return append(keys, k), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // down is the name of an application that does not answer.
@@ -191,6 +217,31 @@ func TestASignOutReachesEveryApplication(t *testing.T) {
 	}
 }
 
+// Logout messages by ECDSA, one posted and one in a query, in which a signature
+// by it is written as XML Signature does.
+func TestASignOutByECDSAReachesEveryApplication(t *testing.T) {
+	t.Parallel()
+	pysaml2, shibboleth := outside.PySAML2(t), outside.Shibboleth(t)
+	e := openEstate(t, ", signature: ecdsa-sha256", pysaml2, shibboleth)
+	for name, end := range map[string]func(*browser) page{
+		"from the portal": func(b *browser) page { return b.post("/logout") },
+		"from pysaml2":    func(b *browser) page { return b.get(pysaml2.Logout) },
+	} {
+		b := e.browser(t)
+		for _, a := range e.applications {
+			if p := b.enter(a, "bob"); p.header.Get("X-User") == "" {
+				t.Fatalf("%s: bob was not signed in at %s: %s %d\n%s", name, a.Name, p.url, p.status, p.text())
+			}
+		}
+		p := b.carry(end(b))
+		for _, a := range e.applications {
+			if b.signedInAt(a) {
+				t.Errorf("%s: bob is still signed in at %s; the sign-out ended at %s:\n%s", name, a.Name, p.url, p.text())
+			}
+		}
+	}
+}
+
 // The same by Debian's browser, with its own mind about forms, policies and
 // cookies of other sites.
 func TestASignOutInChromium(t *testing.T) {
@@ -313,6 +364,8 @@ func TestRealApplicationsSignPeopleIn(t *testing.T) {
 		{"mellon", outside.Mellon, "", "xmlenc11#aes128-gcm"},
 		{"mellon, CBC where it is chosen", outside.Mellon, ", encrypt: aes128-cbc, sign: assertion", "xmlenc#aes128-cbc"},
 		{"Shibboleth", outside.Shibboleth, "", "xmlenc11#aes128-gcm"},
+		{"pysaml2, ECDSA", outside.PySAML2, ", signature: ecdsa-sha256, encrypt: never", "xmldsig-more#ecdsa-sha256"},
+		{"Shibboleth, ECDSA", outside.Shibboleth, ", signature: ecdsa-sha256, encrypt: never", "xmldsig-more#ecdsa-sha256"},
 		{"Shibboleth, not encrypted", outside.Shibboleth, ", encrypt: never", "<saml:Assertion "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

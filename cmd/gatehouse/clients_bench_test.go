@@ -26,7 +26,7 @@ import (
 func api(tb testing.TB, s *store.Store, broker *access.Broker, grants ssoapi.Broker, session gatehouse.Session) (http.Handler, string) {
 	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
-	keeper := delegate.New(delegate.Deps{Broker: broker, Records: s, Counters: s, Key: []byte("a key of thirty-two bytes, or so"), Lasts: 12 * time.Hour, Log: log})
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: s, Counters: s, Key: []byte("a key of thirty-two bytes, or so"), Lasts: 12 * time.Hour, Most: 100, Log: log})
 	door := ssoapi.New(ssoapi.Config{PublicURL: "http://localhost:8080"}, keeper, grants, log, nil).Handler()
 	call := func(path string, in map[string]string, out any) {
 		body, _ := json.Marshal(in)

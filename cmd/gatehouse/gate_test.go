@@ -56,6 +56,12 @@ func (l *lines) String() string {
 // strings.NewReplacer, over the demo's own configuration.
 func openGate(t testing.TB, edits ...string) *gate {
 	t.Helper()
+	return openGateAfter(t, func(*config.Config) {}, edits...)
+}
+
+// openGateAfter does before beforehand, as an operator would.
+func openGateAfter(t testing.TB, before func(*config.Config), edits ...string) *gate {
+	t.Helper()
 	doors, portal, err := bindPortal("localhost:0")
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +81,7 @@ func openGate(t testing.TB, edits ...string) *gate {
 	if g.cfg, err = g.Load(); err != nil {
 		t.Fatal(err)
 	}
+	before(g.cfg)
 	g.end = serving(t, g.cfg, doors, g.log)
 	return g
 }

@@ -137,7 +137,7 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 		Throttle: cfg.Access.Throttle, Secret: h.marks, RolePage: rolePage(cfg), Log: h.log,
 	})
 	door := idp.New(idp.Config{PublicURL: cfg.Web.PublicURL, SessionMax: cfg.Web.Session.Max}, r.idp, broker, h.store, h.log, nil)
-	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Events: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Log: h.log})
+	keeper := delegate.New(delegate.Deps{Broker: broker, Records: h.store, Counters: h.store, Events: h.store, Key: h.tokenKey, Lasts: cfg.Web.Session.CLI, Most: cfg.Web.Limits.SessionsPerPerson, Log: h.log})
 	r.server, err = web.New(cfg.Web, web.Deps{
 		Programs: keeper, API: h.programDoors(cfg, keeper, broker),
 		Broker: broker, Records: h.store, People: h.store, Events: h.store, Protocol: func(p web.Pages) http.Handler { return door.Handler(p) }, Leaving: door.SignOut,

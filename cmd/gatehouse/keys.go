@@ -81,13 +81,13 @@ func keysListCommand(stdout io.Writer) *cobra.Command {
 			return err
 		}
 		w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "KEY\tSTATE\tSINCE\tCERTIFICATE UNTIL")
+		fmt.Fprintln(w, "KEY\tKIND\tSTATE\tSINCE\tCERTIFICATE UNTIL")
 		for _, k := range keys {
-			until := "unreadable"
+			kind, until := "unreadable", "unreadable"
 			if cert, err := x509.ParseCertificate(k.Certificate); err == nil {
-				until = cert.NotAfter.UTC().Format(time.DateOnly)
+				kind, until = saml.KeyKind(cert), cert.NotAfter.UTC().Format(time.DateOnly)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.ID, keyStates[k.State], k.CreatedAt.UTC().Format(time.DateOnly), until)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, kind, keyStates[k.State], k.CreatedAt.UTC().Format(time.DateOnly), until)
 		}
 		return w.Flush()
 	})
@@ -99,13 +99,20 @@ var keyStates = map[gatehouse.KeyState]string{
 }
 
 func keysAddCommand(stdout io.Writer) *cobra.Command {
-	return keyCommand("add --config FILE", "Make the next key, and publish it", 0, func(ctx context.Context, r *keyring, _ []string) error {
-		k, err := saml.NewSigningKey(time.Now(), r.cfg.SAML.EntityID)
+	var ecdsa bool
+	c := keyCommand("add --config FILE [--ecdsa]", "Make the next key, and publish it", 0, func(ctx context.Context, r *keyring, _ []string) error {
+		make := saml.NewSigningKey
+		if ecdsa {
+			make = saml.NewECDSAKey
+		}
+		k, err := make(time.Now(), r.cfg.SAML.EntityID)
 		if err != nil {
 			return err
 		}
 		return r.add(ctx, stdout, gatehouse.EventKeyCreated, k)
 	})
+	c.Flags().BoolVar(&ecdsa, "ecdsa", false, "of ECDSA (P-256), for the service providers whose signature is ecdsa-sha256")
+	return c
 }
 
 func (r *keyring) add(ctx context.Context, stdout io.Writer, kind gatehouse.EventKind, k gatehouse.SigningKey) error {
@@ -117,7 +124,7 @@ func (r *keyring) add(ctx context.Context, stdout io.Writer, kind gatehouse.Even
 		return err
 	}
 	fmt.Fprintf(stdout, "Key %s is published in %s and does not sign yet.\n", id, publicURL(r.cfg, "saml", "metadata"))
-	fmt.Fprintf(stdout, "Give that document to IAM in every account (aws iam update-saml-provider) and to the service providers; after a day:\n  gatehouse keys promote --config FILE %s\n", id)
+	fmt.Fprintf(stdout, "Give that document to IAM in every account (aws iam update-saml-provider), unless the key is of ECDSA, and to the service providers; after a day:\n  gatehouse keys promote --config FILE %s\n", id)
 	return nil
 }
 
@@ -151,22 +158,23 @@ func keysPromoteCommand(stdout io.Writer) *cobra.Command {
 	c := keyCommand("promote --config FILE KEY", "Have a published key sign from now on", 1, func(ctx context.Context, r *keyring, args []string) error {
 		id, err := r.change(ctx, gatehouse.EventKeyPromoted, func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, string, error) {
 			after, err := saml.PromoteKey(keys, args[0], time.Now(), now)
-			return after, active(after), err
+			return after, newlyActive(keys, after), err
 		})
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "Key %s signs. The one before stays published, so that you can go back; when all is well:\n  gatehouse keys retire --config FILE KEY\n", id)
+		fmt.Fprintf(stdout, "Key %s signs. One that did before stays published, so that you can go back; when all is well:\n  gatehouse keys retire --config FILE KEY\n", id)
 		return nil
 	})
 	c.Flags().BoolVar(&now, "now", false, "even though it has been published for less than a day")
 	return c
 }
 
-func active(keys []gatehouse.SigningKey) string {
-	for _, k := range keys {
-		if k.State == gatehouse.KeyActive {
-			return k.ID
+// newlyActive is the key that signs now and did not before.
+func newlyActive(before, after []gatehouse.SigningKey) string {
+	for i := range after {
+		if i < len(before) && before[i].State != after[i].State && after[i].State == gatehouse.KeyActive {
+			return after[i].ID
 		}
 	}
 	return ""
@@ -175,7 +183,7 @@ func active(keys []gatehouse.SigningKey) string {
 func keysRetireCommand(stdout io.Writer) *cobra.Command {
 	return keyCommand("retire --config FILE KEY", "Take a key out of the metadata", 1, func(ctx context.Context, r *keyring, args []string) error {
 		id, err := r.change(ctx, gatehouse.EventKeyRetired, func(keys []gatehouse.SigningKey) ([]gatehouse.SigningKey, string, error) {
-			after, err := saml.RetireKey(keys, args[0])
+			after, err := saml.RetireKey(keys, args[0], r.cfg.SAML.WantsECDSA())
 			return after, changed(keys, after), err
 		})
 		if err != nil {

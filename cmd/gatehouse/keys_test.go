@@ -71,7 +71,7 @@ func (r *keyroom) published() int {
 	return strings.Count(string(r.house.current.Load().idp.Metadata()), "<ds:X509Certificate>")
 }
 
-var keyLine = regexp.MustCompile(`(?m)^([0-9a-f]{16}) +(signs|published|retired) +\d{4}-\d\d-\d\d +\d{4}-\d\d-\d\d$`)
+var keyLine = regexp.MustCompile(`(?m)^([0-9a-f]{16}) +(?:RSA-2048|ECDSA P-256) +(signs|published|retired) +\d{4}-\d\d-\d\d +\d{4}-\d\d-\d\d$`)
 
 func TestKeysAreRotatedWhileGatehouseRuns(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestKeysAreRotatedWhileGatehouseRuns(t *testing.T) {
 	}
 	r.done("retire", first[1][:6])
 	list := r.done("list")
-	if r.published() != 1 || !regexp.MustCompile(first[1]+` +retired`).MatchString(list) || !regexp.MustCompile(second+` +signs`).MatchString(list) {
+	if r.published() != 1 || !regexp.MustCompile(first[1]+` +RSA-2048 +retired`).MatchString(list) || !regexp.MustCompile(second+` +RSA-2048 +signs`).MatchString(list) {
 		t.Errorf("in the end: %d published\n%s", r.published(), list)
 	}
 	events, err := r.house.store.Events(t.Context(), gatehouse.EventQuery{})
@@ -117,6 +117,24 @@ func TestKeysAreRotatedWhileGatehouseRuns(t *testing.T) {
 	want := []string{"key.retired " + first[1], "key.promoted " + second, "key.created " + second, "key.created " + first[1]}
 	if strings.Join(kinds, "\n") != strings.Join(want, "\n") {
 		t.Errorf("on the record:\n%s\nwant\n%s", strings.Join(kinds, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAnECDSAKeySignsBesideTheFirst(t *testing.T) {
+	t.Parallel()
+	r := openKeyroom(t)
+	key := regexp.MustCompile(`[0-9a-f]{16}`).FindString(r.done("add", "--ecdsa"))
+	if said := r.done("promote", key, "--now"); !strings.Contains(said, key+" signs") || r.published() != 2 {
+		t.Errorf("promoted: %d published\n%s", r.published(), said)
+	}
+	if list := r.done("list"); !regexp.MustCompile(key+` +ECDSA P-256 +signs`).MatchString(list) || strings.Count(list, "signs") != 2 {
+		t.Errorf("both should sign:\n%s", list)
+	}
+	if err := r.house.readKeys(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if r.done("retire", key); r.published() != 1 {
+		t.Errorf("retired, since nobody wants it: %d published", r.published())
 	}
 }
 

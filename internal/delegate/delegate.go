@@ -72,6 +72,7 @@ type Records interface {
 	ListOwner(ctx context.Context, kind, owner string) ([]gatehouse.Record, error)
 	ForgetID(ctx context.Context, kind, owner, id string) error
 	ForgetOwner(ctx context.Context, kind, owner string) (int, error)
+	Trim(ctx context.Context, kind, owner string, most int) ([]gatehouse.Record, error)
 }
 
 // Counters count guesses, for all replicas.
@@ -98,6 +99,7 @@ type Deps struct {
 	Events   Events        // where people signed in before; nil: nowhere
 	Key      []byte        // marks clients and tokens; all replicas have the same
 	Lasts    time.Duration // of a sign-in: session.cli
+	Most     int           // sign-ins of one person: limits.sessions_per_person
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -106,7 +108,6 @@ type Deps struct {
 type Keeper struct {
 	d     Deps
 	room  room
-	polls polls
 	known known
 
 	moving chan struct{} // held by whoever looks at a place

@@ -25,6 +25,8 @@ const (
 	there = "198.51.100.7"
 )
 
+const mostHere = 20 // sign-ins of one person
+
 // desk is a Keeper over a real store, with a clock that is moved by hand and
 // a broker that writes down what it is told.
 type desk struct {
@@ -51,7 +53,7 @@ func newDesk(t testing.TB) *desk {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	d.store = s
-	d.k = New(Deps{Broker: d, Records: s, Counters: s, Events: d, Key: []byte(strings.Repeat("k", 32)), Lasts: 12 * time.Hour, Now: d.clock})
+	d.k = New(Deps{Broker: d, Records: s, Counters: s, Events: d, Key: []byte(strings.Repeat("k", 32)), Lasts: 12 * time.Hour, Most: mostHere, Now: d.clock})
 	return d
 }
 
@@ -382,14 +384,54 @@ func TestGuessesOfCodesAreCounted(t *testing.T) {
 func TestWaitingProgramsAreBounded(t *testing.T) {
 	d := newDesk(t)
 	c := d.client()
-	for range mostWaiting {
-		d.device(c)
+	replicas := []*Keeper{d.k, New(d.k.d)} // which count together
+	for i := range mostWaiting {
+		if _, err := replicas[i%2].BeginDevice(t.Context(), c, there); err != nil {
+			t.Fatalf("code %d: %v", i, err)
+		}
 	}
 	if _, err := d.k.BeginDevice(t.Context(), c, there); !errors.Is(err, gatehouse.ErrThrottled) {
 		t.Errorf("one more: %v, want ErrThrottled", err)
 	}
 	if _, err := d.k.BeginDevice(t.Context(), c, here); err != nil {
 		t.Errorf("another address: %v", err)
+	}
+}
+
+func TestAProgramIsSlowedWhicheverReplicaItAsks(t *testing.T) {
+	d := newDesk(t)
+	c := d.client()
+	dev := d.device(c)
+	replicas := []*Keeper{d.k, New(d.k.d), New(d.k.d)}
+	for i, want := range []string{"authorization_pending", "authorization_pending", "slow_down"} {
+		_, err := replicas[i].RedeemDevice(t.Context(), c, dev.DeviceCode)
+		d.wantRefused(fmt.Sprint("poll ", i), err, want)
+	}
+	if _, err := d.k.Answer(t.Context(), alice(), dev.UserCode, true, here, "r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replicas[1].RedeemDevice(t.Context(), c, dev.DeviceCode); err != nil {
+		t.Errorf("agreed, and asked too soon: %v; want the tokens, since there is nothing left to wait for", err)
+	}
+}
+
+func TestBeyondTheMostTheSignInThatEndsSoonestEnds(t *testing.T) {
+	d := newDesk(t)
+	c, first := d.signedIn()
+	for range mostHere {
+		d.pass(time.Second)
+		if _, err := d.redeem(c, d.agreed(c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := d.k.List(t.Context(), alice().User.Key())
+	if err != nil || len(list) != mostHere {
+		t.Errorf("%d sign-ins are left, %v; want %d", len(list), err, mostHere)
+	}
+	_, err = d.k.Check(t.Context(), first.Access)
+	d.wantRefused("the first of all", err, "invalid_token")
+	if n := len(d.events); d.events[n-1] != "signout" {
+		t.Errorf("the record: %q, want the end of the first on it", d.events)
 	}
 }
 

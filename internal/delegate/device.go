@@ -71,7 +71,7 @@ type Request struct {
 // Errors: ErrThrottled, ErrUnavailable.
 func (k *Keeper) BeginDevice(ctx context.Context, c Client, ip string) (Device, error) {
 	now := k.d.Now()
-	if err := k.room.take(ip, now); err != nil {
+	if err := k.admit(ctx, ip, now); err != nil {
 		return Device{}, fmt.Errorf("command-line sign-in: %w", err)
 	}
 	user, err := userCode()
@@ -248,7 +248,7 @@ func (k *Keeper) RedeemDevice(ctx context.Context, c Client, code gatehouse.Secr
 	switch {
 	case d.Declined:
 		return Tokens{}, refuse("access_denied", "the person did not agree")
-	case d.Session == nil && k.polls.tooSoon(user, k.d.Now()):
+	case d.Session == nil && k.tooSoon(ctx, user):
 		return Tokens{}, refuse("slow_down", "wait for the interval between two questions")
 	case d.Session == nil:
 		return Tokens{}, refuse("authorization_pending", "nobody has agreed yet")
@@ -260,62 +260,54 @@ func (k *Keeper) RedeemDevice(ctx context.Context, c Client, code gatehouse.Secr
 	return tokens, err
 }
 
-// polls is when programs last asked, in this replica: it only keeps them from
-// asking all the time. The AWS CLI asks twice at once, and then in time.
-type polls struct {
-	mu   sync.Mutex
-	last map[string]poll
-}
-
-type poll struct {
-	times int
-	at    time.Time
-}
-
 const (
 	freePolls = 2
-	mostPolls = 10_000
 	jitter    = time.Second
 )
 
-func (p *polls) tooSoon(code string, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last == nil || len(p.last) >= mostPolls {
-		p.last = map[string]poll{}
-	}
-	before := p.last[code]
-	p.last[code] = poll{before.times + 1, now}
-	return before.times >= freePolls && now.Sub(before.at) < interval-jitter
+// tooSoon counts how often a program has asked without a pause, at whichever
+// replicas: it only keeps programs from asking all the time. The AWS CLI asks
+// twice at once, and then in time. A count that cannot be had stops nobody.
+func (k *Keeper) tooSoon(ctx context.Context, code string) bool {
+	n, _, err := k.d.Counters.Hit(ctx, "poll:"+code, interval-jitter)
+	return err == nil && n > freePolls
 }
 
 // mostWaiting is how many codes one address may have asked for within
-// deviceLasts, and everybody together. A build farm behind one address stays
-// below.
+// deviceLasts, at all replicas, and mostInAll how many everybody together may
+// have, at this one. A build farm behind one address stays below.
 const (
 	mostWaiting = 500
 	mostInAll   = 20_000
 )
 
-// room counts who asked for how many codes, in this replica.
-type room struct {
-	mu    sync.Mutex
-	until time.Time
-	all   int
-	taken map[string]int
+// admit refuses an address, and everybody, that has asked for too many codes.
+func (k *Keeper) admit(ctx context.Context, ip string, now time.Time) error {
+	window := now.Truncate(deviceLasts)
+	refused := &gatehouse.Throttled{Until: window.Add(deviceLasts), Why: "address"}
+	if !k.room.take(window) {
+		return refused
+	}
+	n, _, err := k.d.Counters.Hit(ctx, fmt.Sprintf("codes:%s@%d", gatehouse.Network(ip), window.Unix()), deviceLasts)
+	if err == nil && n > mostWaiting {
+		return refused
+	}
+	return err
 }
 
-func (m *room) take(ip string, now time.Time) error {
+// room counts the codes of a window, in this replica.
+type room struct {
+	mu     sync.Mutex
+	window time.Time
+	taken  int
+}
+
+func (m *room) take(window time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !now.Before(m.until) {
-		m.until, m.all, m.taken = now.Add(deviceLasts), 0, map[string]int{}
+	if !window.Equal(m.window) {
+		m.window, m.taken = window, 0
 	}
-	from := gatehouse.Network(ip)
-	if m.taken[from] >= mostWaiting || m.all >= mostInAll {
-		return &gatehouse.Throttled{Until: m.until, Why: "address"}
-	}
-	m.all++
-	m.taken[from]++
-	return nil
+	m.taken++
+	return m.taken <= mostInAll
 }

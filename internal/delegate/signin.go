@@ -95,7 +95,28 @@ func (k *Keeper) begin(ctx context.Context, s gatehouse.Session, client []byte, 
 	if err := k.within(ctx, word.Era, name, in); err != nil {
 		return "", Tokens{}, err
 	}
+	k.trim(ctx, s.User)
 	return name, k.tokens(name, in), nil
+}
+
+// trim ends the sign-ins of a person that are more than they may have, those
+// that end soonest first. That it fails is no reason to refuse the new one:
+// the next does it.
+func (k *Keeper) trim(ctx context.Context, u gatehouse.User) {
+	over, err := k.d.Records.Trim(ctx, kindSignIn, u.Key(), k.d.Most)
+	for _, r := range over {
+		var in signIn
+		if err == nil {
+			err = json.Unmarshal(r.Body, &in)
+		}
+		if err == nil {
+			err = k.d.Broker.SignOut(ctx, in.Session)
+		}
+		k.d.Log.InfoContext(ctx, "command-line sign-in ended: its person has more than limits.sessions_per_person", slog.String("user", u.Username))
+	}
+	if err != nil {
+		k.d.Log.WarnContext(ctx, "command-line sign-ins beyond limits.sessions_per_person not ended", slog.String("user", u.Username), slog.Any("err", err))
+	}
 }
 
 // tokens are the ones that are good now.

@@ -375,6 +375,36 @@ func TestOwnersEndTheirOwnRecordsOnly(t *testing.T) {
 	})
 }
 
+func TestWhatAnOwnerHasBeyondTheMostEndsTheSoonestEndingFirst(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		s := b.open(t)
+		ctx := t.Context()
+		for i, name := range []string{"expired", "idle", "busy", "new"} {
+			fatal(t, s.Put(ctx, "session", name, "alice", []byte(name), b.clock.now().Add(time.Duration(i)*time.Hour)))
+		}
+		fatal(t, s.Put(ctx, "session", "bobs", "bob", nil, b.clock.now().Add(time.Minute)))
+		fatal(t, s.Put(ctx, "token", "hers", "alice", nil, b.clock.now().Add(time.Minute)))
+		b.clock.advance(time.Second)
+		if over, err := s.Trim(ctx, "session", "alice", 4); len(over) != 0 || err != nil {
+			t.Errorf("Trim to as many as there are = %v, %v; want nothing", over, err)
+		}
+		over, err := s.Trim(ctx, "session", "alice", 2)
+		fatal(t, err)
+		if len(over) != 1 || string(over[0].Body) != "idle" {
+			t.Errorf("Trim to two = %v, want the idle one; the expired one had ended by itself", over)
+		}
+		for _, kept := range [][2]string{{"session", "busy"}, {"session", "new"}, {"session", "bobs"}, {"token", "hers"}} {
+			_, err := s.Get(ctx, kept[0], kept[1])
+			fatal(t, err)
+		}
+		_, err = s.Get(ctx, "session", "idle")
+		wantKind(t, "Get of what was removed", err, gatehouse.ErrNotFound)
+		if over, err := s.Trim(ctx, "session", "", 0); len(over) != 0 || err != nil {
+			t.Errorf("Trim of nobody = %v, %v", over, err)
+		}
+	})
+}
+
 func TestOneOfFiftyTakesARecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		stores := []*Store{b.open(t), b.open(t)} // two replicas

@@ -191,6 +191,39 @@ func (s *Store) ListOwner(ctx context.Context, kind, owner string) ([]Record, er
 	return list, nil
 }
 
+// mostTrimmed is how many records one Trim removes; the next goes on.
+const mostTrimmed = 1000
+
+// Trim removes what the owner has of a kind beyond the most that is allowed,
+// what ends soonest first, and returns it, without what had expired anyway.
+func (s *Store) Trim(ctx context.Context, kind, owner string, most int) ([]Record, error) {
+	const q = `
+		delete from records
+		where kind = $1 and owner = $2 and key_hash in (
+			select key_hash
+			from records
+			where kind = $1 and owner = $2
+			order by expires_at desc, created_at desc, key_hash
+			limit $3 offset $4
+		)
+		returning key_hash, body, created_at, expires_at`
+	now, _ := s.alive()
+	var list []Record
+	err := s.each(ctx, s.write, q, []any{kind, owner, mostTrimmed, most}, func(row scanner) error {
+		var hash, body []byte
+		var created, expires int64
+		err := row.Scan(&hash, &body, &created, &expires)
+		if expires > now {
+			list = append(list, Record{ID: hex.EncodeToString(hash), Body: body, Created: instant(created), Expires: instant(expires)})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
 // ForgetOwner removes all of the owner's records of a kind and says how many.
 func (s *Store) ForgetOwner(ctx context.Context, kind, owner string) (int, error) {
 	const q = `delete from records where kind = $1 and owner = $2`

@@ -32,7 +32,7 @@ func door(tb testing.TB) *Door {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
-	keeper := delegate.New(delegate.Deps{Broker: nobody{}, Records: s, Counters: s, Key: []byte("key"), Lasts: time.Hour})
+	keeper := delegate.New(delegate.Deps{Broker: nobody{}, Records: s, Counters: s, Key: []byte("key"), Lasts: time.Hour, Most: 100})
 	return New(Config{PublicURL: "https://gw"}, keeper, nobody{}, slog.New(slog.DiscardHandler), nil)
 }
 

@@ -144,5 +144,5 @@ func (b *tab) pick(selector, line string) {
 	b.t.Helper()
 	b.do("focusing "+selector, chromedp.Focus(chromedp.CSS(selector)))
 	b.press(line)
-	b.until(line+" to be chosen", "document.activeElement.selectedOptions[0].text === '"+line+"'")
+	b.until(line+" to be chosen", "/^"+line+"(, until .*)?$/.test(document.activeElement.selectedOptions[0].text)")
 }

@@ -22,7 +22,7 @@ var looksWalks = []walk{
 	{"Tab reaches everything on a role's page in reading order", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob").open(powerUser)
 		before := "Skip·to·the·page Gatehouse q Bob·Okafor Accounts "
-		fields := "Open·console profile duration scope region destination macOS·and·Linux sheet "
+		fields := "Open·console profile duration scope region Regions·by·place destination macOS·and·Linux sheet "
 		after := "Make·a·line Links,·and·other·ways·to·the·console platform@corp.example.com"
 		b.tabOrder(before + "Get·credentials " + fields + after)
 		b.get()

@@ -75,11 +75,12 @@ create table events (
 	ip            text,
 	primary key (chain, seq)
 );
--- Who asks for events knows the person, the key, or about when. All else is
--- looked for among the events of a time: each index is one more page in every
--- hand-out's commit.
+-- Who asks for events knows the person, their name, the key, or about when. All
+-- else is looked for among the events of a time: each index is one more page in
+-- every hand-out's commit.
 create index events_time on events (time_at);
 create index events_person on events (person, time_at) where person is not null;
+create index events_username on events (username, time_at) where username is not null;
 create index events_access_key_id on events (access_key_id) where access_key_id is not null;
 
 -- What a person prefers, and what they prove themselves with.
