@@ -105,28 +105,42 @@ func (b *Broker) delivered(ctx context.Context, h *handOut, e gatehouse.Event) (
 	if u == nil {
 		return e.ID, b.record(ctx, e)
 	}
-	u.mu.Lock()
-	if u.known != "" && !b.d.Audit.Failing() {
-		defer u.mu.Unlock()
-		u.n, u.last = u.n+1, e
-		if u.n == 1 {
-			b.counted.add(u, func() { b.writeDown(u) })
-		}
-		return u.known, nil
+	if id := b.count(u, e); id != "" {
+		return id, nil
 	}
-	busy := u.busy
-	if busy == nil {
+	u.mu.Lock()
+	busy, joins := u.busy, u.busy != nil
+	if !joins {
 		busy = b.write(ctx, u, e, 1)
 	}
 	u.mu.Unlock()
 	select {
 	case <-busy:
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		return u.known, u.err
 	case <-ctx.Done():
 		return "", fmt.Errorf("%s: %w: %w", e.Kind, gatehouse.ErrNotRecorded, ctx.Err())
 	}
+	u.mu.Lock()
+	id, err := u.known, u.err
+	u.mu.Unlock()
+	if err == nil && joins { // that event does not have this one
+		return b.delivered(ctx, h, e)
+	}
+	return id, err
+}
+
+// count adds e to the number of u and returns the ID of the event that has the
+// first; empty where nothing may only be counted.
+func (b *Broker) count(u *use, e gatehouse.Event) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.known == "" || b.d.Audit.Failing() {
+		return ""
+	}
+	u.n, u.last = u.n+1, e
+	if u.n == 1 {
+		b.counted.add(u, func() { b.writeDown(u) })
+	}
+	return u.known
 }
 
 // like are the uses that e is one of; nil where there are too many.
