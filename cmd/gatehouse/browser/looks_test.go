@@ -23,7 +23,7 @@ var looksWalks = []walk{
 		b := w.browser(t).signIn("bob").open(powerUser)
 		before := "Skip·to·the·page Gatehouse q Bob·Okafor Accounts "
 		fields := "Open·console profile duration scope region Regions·by·place destination macOS·and·Linux sheet "
-		after := "Make·a·line Links,·and·other·ways·to·the·console platform@corp.example.com"
+		after := "Make·a·line Links,·and·other·ways·to·the·console The·AWS·CLI,·SDKs·and·other·clients platform@corp.example.com"
 		b.tabOrder(before + "Get·credentials " + fields + after)
 		b.get()
 		b.tabOrder(before + "Renew " + fields + "Copy Show Download " + strings.Replace(after, "Links", "your·history Links", 1))
