@@ -83,8 +83,16 @@ func TestWhoeverIdledLongestMakesRoomForWhoeverComes(t *testing.T) {
 		}
 		callers = append(callers, c)
 	}
-	if err := callers[0].ask(5 * time.Second); err == nil {
-		t.Error("the one that idled longest is still there")
+	// A caller may hear its answer a moment before the server sees it idle, so
+	// one of the first four may have changed places with a later one.
+	gone := 0
+	for _, c := range callers[:4] {
+		if c.ask(5*time.Second) != nil {
+			gone++
+		}
+	}
+	if gone < 3 {
+		t.Errorf("%d of the four that idled longest are gone, want all, one aside", gone)
 	}
 	if err := callers[11].ask(5 * time.Second); err != nil {
 		t.Errorf("the last is gone: %v", err)

@@ -106,7 +106,7 @@ var consoleWalks = []walk{
 	}},
 	{"the browser itself can take the sign-in to AWS", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("bob").open(powerUser)
-		b.click("details.more:last-of-type summary")
+		b.click("details.more:has(button[value=post]) > summary")
 		c := b.opens(func() { b.click("button[value=post]") })
 		c.until("the console", "location.pathname.startsWith('/console')")
 		c.wants("#account", "4444 5555 6666")
@@ -117,7 +117,7 @@ var consoleWalks = []walk{
 		b := w.browser(t).withoutScripts()
 		b.signIn("bob").open(powerUser)
 		b.stays("form[action]:not([role]):not([action='/logout'])")
-		b.click("details.more:last-of-type summary")
+		b.click("details.more:has(button[value=post]) > summary")
 		b.goes(func() { b.click("button[value=post]") })
 		b.wants("h1", "Signing you in")
 		b.wants("main", strings.TrimPrefix(w.AWS, "http://"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,6 +32,7 @@ type listener struct {
 	id, secret string
 	home       *httptest.Server
 	heard      chan url.Values
+	client     http.Client
 }
 
 func listening(t *testing.T, w *world) *listener {
@@ -56,7 +58,7 @@ func (p *listener) call(t *testing.T, w *world, path string, in, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.Post(w.Portal+path, "application/json", bytes.NewReader(body))
+	res, err := p.client.Post(w.Portal+path, "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +111,7 @@ func byAuthorization(t *testing.T, b *tab) {
 
 func byCode(t *testing.T, w *world) {
 	p := listening(t, w)
+	p.client.Transport = &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext} // where nobody has been
 	var device struct{ UserCode, DeviceCode string }
 	p.call(t, w, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, &device)
 	b := w.browser(t).signIn("alice")
@@ -124,7 +127,7 @@ func byCode(t *testing.T, w *world) {
 	p.call(t, w, "/oidc/token", map[string]string{"clientId": p.id, "clientSecret": p.secret, "deviceCode": device.DeviceCode,
 		"grantType": "urn:ietf:params:oauth:grant-type:device_code"}, &token)
 	b.open("/").looks("a sign-in in a new place")
-	b.wants("main", "A command-line sign-in in a new place.", "127.0.0.1", "It was me")
+	b.wants("main", "A command-line sign-in in a new place.", "127.0.0.2", "It was me")
 	b.open("/me/sessions").looks("command-line sign-ins")
 	b.goes(func() { b.click("button[name=id]") })
 	b.wants("main", "There are none.")
