@@ -114,6 +114,21 @@ var shots = []shot{
 	{"why-not", "dan", wide, 800, func(b *tab) { b.open("/why/111122223333/Admin") }},
 	{"history", "alice", wide, 800, func(b *tab) { b.open("/me/history") }},
 	{"sign-ins", "alice", wide, 640, func(b *tab) { b.open("/me/sessions") }},
+	{"applications", "alice", wide, 560, func(b *tab) { b.open("/me/applications") }},
+	{"role-clients", "alice", wide, 1040, func(b *tab) {
+		b.open(readOnly)
+		b.click("details.more:last-of-type summary")
+	}},
+	{"device", "alice", wide, 560, func(b *tab) { b.open("/device") }},
+	{"consent", "alice", wide, 860, func(b *tab) { asked(b) }},
+	{"agreed", "alice", wide, 560, func(b *tab) {
+		asked(b)
+		b.goes(func() { b.click("button[value=agree]") })
+	}},
+	{"aws-login", "bob", wide, 860, func(b *tab) {
+		p := listening(b.t, &world{house: b.house})
+		p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/same-device", "code_challenge_method", "SHA-256")
+	}},
 	{"problem", "alice", wide, 640, func(b *tab) { b.open("/nowhere") }},
 }
 

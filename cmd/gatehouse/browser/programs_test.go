@@ -109,6 +109,17 @@ func byAuthorization(t *testing.T, b *tab) {
 	}
 }
 
+// asked shows the page on which a program asks to be signed in.
+func asked(b *tab) {
+	b.t.Helper()
+	w := &world{house: b.house}
+	p := listening(b.t, w)
+	var device struct{ UserCode string }
+	p.call(b.t, w, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, &device)
+	b.open("/device").typeIn("#user_code", device.UserCode)
+	b.goes(func() { b.click("main button") })
+}
+
 func byCode(t *testing.T, w *world) {
 	p := listening(t, w)
 	p.client.Transport = &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext} // where nobody has been
