@@ -95,12 +95,10 @@ func (p *listener) hears(t *testing.T, word string) {
 
 func byAuthorization(t *testing.T, b *tab) {
 	w := &world{house: b.house}
+	b.open("/login").signIn("bob")
 	for answer, word := range map[string]string{"agree": "code", "decline": "error"} {
 		p := listening(t, w)
 		p.tab(b)
-		if answer == "agree" {
-			b.open("/login").signIn("bob")
-		}
 		p.show(b, "/authorize")
 		b.wants("main", "a tool", "That is what it calls itself", strings.TrimPrefix(p.home.URL, "http://"))
 		b.click("button[value=" + answer + "]")
