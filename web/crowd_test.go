@@ -14,12 +14,24 @@ import (
 // crowded serves with room for so many connections.
 func crowded(t *testing.T, most int, isProxy bool) (address string) {
 	t.Helper()
+	return watched(t, most, isProxy, func() {})
+}
+
+// watched is crowded, and says of each connection when it idles.
+func watched(t *testing.T, most int, isProxy bool, idles func()) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newCrowd(l, most, func(netip.Addr) bool { return isProxy })
-	srv := &http.Server{ConnState: c.note, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	note := func(conn net.Conn, state http.ConnState) {
+		c.note(conn, state)
+		if state == http.StateIdle {
+			idles()
+		}
+	}
+	srv := &http.Server{ConnState: note, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, "yes")
 	})}
@@ -74,25 +86,19 @@ func (c *caller) hold(t *testing.T) {
 }
 
 func TestWhoeverIdledLongestMakesRoomForWhoeverComes(t *testing.T) {
-	address := crowded(t, 4, true)
+	idle := make(chan struct{}, 32)
+	address := watched(t, 4, true, func() { idle <- struct{}{} })
 	var callers []*caller
 	for range 12 {
 		c := call(t, address)
 		if err := c.ask(5 * time.Second); err != nil {
 			t.Fatalf("caller %d: %v", len(callers), err)
 		}
+		<-idle // an answer may be heard a moment before
 		callers = append(callers, c)
 	}
-	// A caller may hear its answer a moment before the server sees it idle, so
-	// one of the first four may have changed places with a later one.
-	gone := 0
-	for _, c := range callers[:4] {
-		if c.ask(5*time.Second) != nil {
-			gone++
-		}
-	}
-	if gone < 3 {
-		t.Errorf("%d of the four that idled longest are gone, want all, one aside", gone)
+	if err := callers[0].ask(5 * time.Second); err == nil {
+		t.Error("the one that idled longest is still there")
 	}
 	if err := callers[11].ask(5 * time.Second); err != nil {
 		t.Errorf("the last is gone: %v", err)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gatehouse/internal/outside"
 )
 
 // BenchmarkReplicas reports what a hand-out costs all replicas together, in
@@ -72,7 +74,7 @@ func (f *fleet) processorTime(t testing.TB) (sum time.Duration) {
 		// sched-stats.rst); the clock ticks of proc_pid_stat(5) are too coarse.
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", r.cmd.Process.Pid))
 		if err != nil || len(threads) == 0 {
-			t.Skipf("no schedstat of a process here: %v", err)
+			outside.Missing(t, "/proc/PID/task/TID/schedstat, to see what processor time is used (Linux, CONFIG_SCHED_INFO)")
 		}
 		for _, path := range threads {
 			text, err := os.ReadFile(path)
