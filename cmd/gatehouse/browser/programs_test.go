@@ -70,7 +70,7 @@ func (p *listener) call(t *testing.T, w *world, path string, in, out any) {
 
 // tab lets the tab ask the program too.
 func (p *listener) tab(b *tab) *tab {
-	b.watch.origins = append(b.watch.origins, p.home.URL)
+	b.watch.knows(p.home.URL)
 	return b
 }
 

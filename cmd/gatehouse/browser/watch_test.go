@@ -32,6 +32,13 @@ func (w *watch) allows(texts ...string) {
 	w.allowed = append(w.allowed, texts...)
 }
 
+// knows lets the tab ask one more server.
+func (w *watch) knows(origin string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.origins = append(w.origins, origin)
+}
+
 // event hears what the browser tells of a tab. It runs in the reader of the
 // protocol and only takes notes.
 func (w *watch) event(ev any) {
@@ -59,11 +66,13 @@ func argument(args []*runtime.RemoteObject) string {
 	return string(args[0].Value) + args[0].Description
 }
 
-// ours reports whether a URL is the portal's, the emulator's, or nobody's.
+// ours reports whether a URL is that of a server the tab may ask, or nobody's.
 func (w *watch) ours(url string) bool {
 	if strings.HasPrefix(url, "blob:") || strings.HasPrefix(url, "about:") {
 		return true
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.origins, func(o string) bool { return url == o || strings.HasPrefix(url, o+"/") })
 }
 
