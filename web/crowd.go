@@ -132,11 +132,18 @@ func (c *crowd) crowded() bool {
 }
 
 // evict closes the connection that has idled longest, among all or among
-// those from one address; one that was just made has its moment. The lock is
+// those from one address; one that was just made has its moment, and one whose
+// request has come, though nobody had the time to read it, stays. The lock is
 // held.
 func (c *crowd) evict(from string) bool {
-	for e := c.idle.Front(); e != nil; e = e.Next() {
-		if g := e.Value.(*guest); (from == "" || g.from == from) && g.wantsNothing() {
+	for e := c.idle.Front(); e != nil; {
+		g := e.Value.(*guest)
+		e = e.Next()
+		switch {
+		case from != "" && g.from != from || !g.wantsNothing():
+		case pending(g.Conn):
+			c.busy(g) // about to be read; a request that does not go on has a deadline
+		default:
 			c.forget(g)
 			_ = g.Conn.Close()
 			return true

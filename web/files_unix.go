@@ -51,3 +51,20 @@ func waiting(l net.Listener) []net.Conn {
 	})
 	return conns
 }
+
+// pending reports whether something came over conn that nobody has read yet.
+func pending(conn net.Conn) bool {
+	t, ok := conn.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return false
+	}
+	came := 0
+	_ = raw.Control(func(fd uintptr) {
+		came, _, _ = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK) // does not block either
+	})
+	return came > 0
+}
