@@ -59,6 +59,16 @@ const wiki = `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" ent
 // over the configuration.
 func muster(t testing.TB, n int, edits ...string) *fleet {
 	t.Helper()
+	f := equip(t, n, edits...)
+	for _, r := range f.replicas {
+		r.start(t)
+	}
+	return f
+}
+
+// equip has all that n replicas need, and stops in the end those that run.
+func equip(t testing.TB, n int, edits ...string) *fleet {
+	t.Helper()
 	f := &fleet{}
 	edits = append([]string{"tls: {", "# tls: {", "drain_delay: 0s", "drain_delay: 300ms\ntrusted_proxies: [127.0.0.1]\nlimits: {sessions_per_person: 1000000} # everybody at work is Ann",
 		"aws:\n", "saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml}]}\naws:\n",
@@ -73,9 +83,6 @@ func muster(t testing.TB, n int, edits ...string) *fleet {
 		servers = append(servers, "server "+r.address+" max_fails=0;")
 	}
 	f.nginx = outside.StartNginx(t, f.site(t, servers))
-	for _, r := range f.replicas {
-		r.start(t)
-	}
 	t.Cleanup(func() {
 		for _, r := range f.replicas {
 			r.stop(t)
@@ -500,9 +507,17 @@ func TestAReplicaThatIsKilledLosesNoSessionAndNoRecord(t *testing.T) {
 	work := f.work(t, 4)
 	for range 3 {
 		f.replicas[0].kill() // in the midst of whatever it does
+		for range 10 {       // the other goes on: whoever asks by way of nginx gets there
+			before.get("/").want(t, 200, "1 account, 1 role.")
+			f.signIn(t).post(developerOfAnn, "as", "json").want(t, 200, "ASIA")
+		}
 		f.replicas[0].start(t)
 	}
-	work.end() // who was just being answered may have been told 502
+	for _, w := range work.end() {
+		if !strings.Contains(w, "502 Bad Gateway") { // who was just being answered
+			t.Error(w)
+		}
+	}
 	f.nothingIsLost(t, before, work)
 }
 
