@@ -325,6 +325,8 @@ func TestAnyRequestMayGoToAnyReplica(t *testing.T) {
 	for i := range 12 {
 		f.browser(t).post("/login", "username", "ann", "password", fmt.Sprint("wrong", i))
 	}
+	f.replicas[0].stop(t) // a new process knows as well
+	f.replicas[0].start(t)
 	for _, r := range f.replicas {
 		direct := newBrowser(t, "http://"+r.address, nil)
 		direct.header.Set("Host", "aws.corp.example.com")
@@ -364,8 +366,8 @@ type load struct {
 	keys     []string // the access keys that people got
 }
 
-// work signs n people in who look at their page and take credentials again
-// and again, while others come and sign in.
+// work signs n people in who look at their page, take credentials and open the
+// console again and again, while others come and sign in.
 func (f *fleet) work(t testing.TB, n int) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -384,6 +386,7 @@ func (f *fleet) work(t testing.TB, n int) *load {
 				}
 				l.judge(b, "GET", "/", nil, "1 account, 1 role.")
 				l.judge(b, "POST", developerOfAnn, url.Values{"as": {"json"}}, "ASIA")
+				l.judge(b, "POST", developerOfAnn, url.Values{"as": {"console"}}, "Opening the AWS console")
 			}
 		})
 	}
