@@ -20,18 +20,22 @@ func (s *Store) connectSQLite() error {
 		return fmt.Errorf("store: %w", err)
 	}
 	var err error
-	if s.write, err = sql.Open("sqlite", dataSource(s.place.path, "immediate")); err != nil {
+	if s.write, err = openSQLite(dataSource(s.place.path, "immediate"), 1); err != nil {
 		return s.fault(err)
 	}
-	s.write.SetMaxOpenConns(1)
-	s.write.SetMaxIdleConns(1)
-	if s.read, err = sql.Open("sqlite", dataSource(s.place.path, "deferred", "query_only(1)")); err != nil {
-		return s.fault(err)
+	s.read, err = openSQLite(dataSource(s.place.path, "deferred", "query_only(1)"), max(2, runtime.GOMAXPROCS(0)))
+	return s.fault(err)
+}
+
+// openSQLite is a pool of as many connections.
+func openSQLite(source string, connections int) (*pool, error) {
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		return nil, err
 	}
-	readers := max(2, runtime.GOMAXPROCS(0))
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
-	return nil
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return &pool{DB: db, turns: make(chan struct{}, connections)}, nil
 }
 
 // dataSource is the driver's name for the file.
