@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func checkCommand(stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use: "check --config FILE", Short: "Look at everything that Gatehouse needs, and say how to mend it", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			var faults *config.Faults
 			if errors.As(err, &faults) {
 				return table(stdout, faultFindings(faults))
@@ -53,6 +54,7 @@ func faultFindings(f *config.Faults) []gatehouse.Finding {
 			finding.Subject = fmt.Sprintf("configuration:%d", fault.Line)
 			finding.Fix = fmt.Sprintf("correct line %d of %s", fault.Line, f.File)
 		}
+		finding.Fix = cmp.Or(fault.Fix, finding.Fix)
 		list = append(list, finding)
 	}
 	return list
