@@ -46,7 +46,13 @@ type Config struct {
 	Accounts []gatehouse.Account `yaml:"-"` // inline ones and those of aws.accounts_file
 	Policy   *access.Policy      `yaml:"-"`
 	Secrets  [][]byte            `yaml:"-"` // contents of secret_files
+
+	path  string
+	lines func(key string) int
 }
+
+// Where says where a key stands, or would: "line 12 of gatehouse.yaml".
+func (c *Config) Where(key string) string { return fmt.Sprintf("line %d of %s", c.lines(key), c.path) }
 
 // Load reads the file at path, and looks at every file that it names.
 //
@@ -74,8 +80,8 @@ func Parse(path string, data []byte) (*Config, error) { return read(path, data, 
 
 // read looks at the files that are named where named says so.
 func read(path string, data []byte, named bool) (*Config, error) {
-	var c Config
 	d := &decoder{env: os.LookupEnv}
+	c := Config{path: path, lines: d.line}
 	if !d.decode(data, &c) {
 		return nil, d.report(path)
 	}
