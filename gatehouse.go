@@ -380,6 +380,7 @@ const (
 type Fault struct {
 	Key  string // path of the key below the struct that was checked: "urls[0]", "session.idle"
 	What string // what is wrong and what would be right, lower case
+	Fix  string // what to do about it, where that is not to correct the line
 }
 
 // Secret is a text that must not be seen: it prints as [redacted] in fmt,

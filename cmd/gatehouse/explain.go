@@ -26,7 +26,7 @@ func explainCommand(stdout io.Writer) *cobra.Command {
 		Use: "explain --config FILE USER [ACCOUNT [ROLE]]", Short: "Say which groups and which rule give a person a role, or would",
 		Args: arguments(1, 3),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			if err != nil {
 				return err
 			}
@@ -38,12 +38,13 @@ func explainCommand(stdout io.Writer) *cobra.Command {
 	return c
 }
 
-// loadConfig reads the file that every command but demo works from.
-func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
+// loadConfig reads the file that every command but demo works from, by
+// config.Load or config.Read.
+func loadConfig(file string, read func(string) (*config.Config, error)) (*config.Config, error) {
 	if file == "" {
 		return nil, &usageError{"no --config given", "gatehouse demo"}
 	}
-	return config.Load(file)
+	return read(file)
 }
 
 func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, account, role string) error {
