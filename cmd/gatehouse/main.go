@@ -18,6 +18,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse"
 )
 
 func main() {
@@ -62,12 +64,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if name != "" {
 		name = strings.TrimSpace(name) + ": "
 	}
-	fmt.Fprintf(stderr, "gatehouse: %s%v\n", name, err)
+	fmt.Fprintf(stderr, "gatehouse: %s%v%s\n", name, err, advice(err))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// advice is what to try next, by kind of failure.
+func advice(err error) string {
+	if errors.Is(err, gatehouse.ErrTooManyGroups) {
+		return "; try: narrow group_base_dn or group_filter, or take the person out of groups; until then they cannot sign in"
+	}
+	return ""
 }
 
 // command is the whole command line.
