@@ -80,7 +80,7 @@ var (
 
 // Unavailable says which dependency did not answer. It is an ErrUnavailable.
 type Unavailable struct {
-	What string // "directory", "store", "AWS STS", "AWS sign-in"
+	What string // "directory", "store", "AWS STS", "AWS sign-in"; on the laptop "portal"
 	Name string // which one: a directory's name, a host
 	Err  error
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -43,7 +44,11 @@ func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 	if file == "" {
 		return nil, &usageError{"no --config given", "gatehouse demo"}
 	}
-	return config.Load(file)
+	cfg, err := config.Load(file)
+	if _, unread := os.ReadFile(file); err != nil && unread != nil {
+		err = &hinted{err, "--config with the path of a file that you may read; gatehouse demo needs none"}
+	}
+	return cfg, err
 }
 
 func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, account, role string) error {
