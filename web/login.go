@@ -96,15 +96,20 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.S
 }
 
 // refuse shows why a sign-in failed: on the form again when trying again may
-// help, on a page of its own when something of ours is down.
+// help, on a page of its own when it does not: something of ours is down, or
+// the person's groups cannot be read.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again loginPage) error {
 	p := s.problem(r, err)
 	if again.Ticket {
 		p = p.ofTicket(err)
 	}
 	p.announce(w)
-	if p.Status >= http.StatusInternalServerError {
+	vain := errors.Is(err, gatehouse.ErrTooManyGroups)
+	if p.Status >= http.StatusInternalServerError || vain {
 		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), tryAgain
+		if vain {
+			p.Button = toSignIn
+		}
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p

@@ -334,3 +334,11 @@ func TestTheStore(t *testing.T) {
 		}
 	})
 }
+
+func TestTooManyGroupsAreExplainedToWhoeverRunsThis(t *testing.T) {
+	h := newHouse(t)
+	h.broker.signInErr = gatehouse.ErrTooManyGroups
+	page := wantStatus(t, h.post("/login", "", credentials("alice", "hunter2hunter2")), 403)
+	wantContains(t, page, "Trying again does not help.", "Ask <bdi>your platform team</bdi>", "2000 groups", "group_base_dn")
+	wantLacks(t, page, "Try again in a minute", "cannot be reached", ">Try again<")
+}

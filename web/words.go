@@ -67,6 +67,7 @@ func whyTooMany(most int) string { return fmt.Sprintf("Tick at most %d roles at 
 // What buttons do, and where a page leads that leaves us.
 const (
 	tryAgain    = "Try again"
+	toSignIn    = "To the sign-in page"
 	takeKeys    = "Take the keys"
 	openConsole = "Open the console"
 	toConsole   = "the AWS console"

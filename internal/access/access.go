@@ -31,7 +31,7 @@ type Directory interface {
 	//
 	// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials,
 	// the ErrPassword… and ErrAccount… kinds (only when the directory has
-	// confirmed the password), ErrUnavailable.
+	// confirmed the password), ErrTooManyGroups, ErrUnavailable.
 	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error)
 
 	// ChangePassword gives the person that username means a new password, if
@@ -47,7 +47,7 @@ type Directory interface {
 
 	// Lookup reads a person again by their immutable identifier.
 	// Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,
-	// ErrAccountExpired, ErrUnavailable.
+	// ErrAccountExpired, ErrTooManyGroups, ErrUnavailable.
 	Lookup(ctx context.Context, id string) (gatehouse.User, error)
 }
 

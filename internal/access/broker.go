@@ -540,6 +540,7 @@ var reasons = []struct {
 	{gatehouse.ErrAccountExpired, "account_expired"},
 	{gatehouse.ErrAccountLocked, "account_locked"},
 	{gatehouse.ErrAccountHours, "account_hours"},
+	{gatehouse.ErrTooManyGroups, "too_many_groups"},
 	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
 	{gatehouse.ErrNoSession, "no_session"},
 	{gatehouse.ErrNotEntitled, "not_entitled"},

@@ -146,6 +146,9 @@ func Open(ctx context.Context, cfg Config, secrets [][]byte, now func() time.Tim
 	}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close()
+		if errors.Is(err, gatehouse.ErrUnavailable) {
+			return nil, err // which names the store itself
+		}
 		return nil, fmt.Errorf("store %s: %w", p.name, err)
 	}
 	return s, nil
