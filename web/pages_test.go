@@ -225,7 +225,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 			Durations: []choice{{900, "l", true}}, Cap: "cap", Destination: "https://d", Texts: textForms, Lines: lineForms, Stale: &at, Confirm: true, Client: clientLines{"n", "c", "s", "https://x", "a/r"},
 			Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S", Why: "why"}, true}}},
 		"link.html":     linkPage{frame: f, Account: view, Role: "r", Scope: "s", URL: "https://x", Until: at},
-		"pickup.html":   pickupPage{frame: f, Account: view, Role: "r", Line: "l", Until: at},
+		"pickup.html":   pickupPage{frame: f, Account: view, Role: "r", Line: "l", File: true, Until: at},
 		"confirm.html":  confirmPage{frame: f, Accounts: []confirmed{{view, "r"}}, Path: "/p", Fields: []field{{"n", "v"}}, Does: "d"},
 		"several.html":  severalPage{frame: f, Found: true, Refused: "r", Sections: sections, Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S"}, true}}, Durations: []choice{{900, "l", true}}},
 		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},

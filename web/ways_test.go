@@ -211,9 +211,19 @@ func TestPickup(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a file gets a status, so that nothing is added to it", func(t *testing.T) {
+	t.Run("a file is not answered with what it would hold: a script replaces the section", func(t *testing.T) {
 		h := newHouse(t)
-		wantContains(t, wantStatus(t, h.post("/pickup", "", url.Values{"as": {"ini"}, "code": {"x"}}), 410), "gatehouse: This line was used")
+		file := url.Values{"as": {"pickup"}, "line": {"ini"}, "profile": {"mine"}}
+		cookie := h.signIn()
+		form := url.Values{"as": {"file"}, "code": {h.line(cookie, file)}}
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 200), "umask 077\n", "\n[mine]\naws_access_key_id = ASIA", `echo "gatehouse: wrote mine to $file"`)
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 200), "echo 'gatehouse: This line was used or is over.", ">&2; false")
+		form = url.Values{"as": {"ini"}, "code": {h.line(cookie, file)}}
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 410), "gatehouse: This line was used")
+		wantContains(t, wantStatus(t, h.post(readOnly, cookie, file), 200), "sh -c &#39;eval", "in place of an older one of that name")
+	})
+	t.Run("who asks for nothing that a line asks for gets a status", func(t *testing.T) {
+		h := newHouse(t)
 		wantStatus(t, h.post("/pickup", "", url.Values{"code": {"x"}}), 410)
 	})
 	t.Run("no other site may fetch it in a browser", func(t *testing.T) {
