@@ -228,7 +228,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"pickup.html":   pickupPage{frame: f, Account: view, Role: "r", Line: "l", File: true, Until: at},
 		"confirm.html":  confirmPage{frame: f, Accounts: []confirmed{{view, "r"}}, Path: "/p", Fields: []field{{"n", "v"}}, Does: "d"},
 		"several.html":  severalPage{frame: f, Found: true, Refused: "r", Sections: sections, Scopes: []scopeChoice{{access.Offer{Name: "s", Title: "S"}, true}}, Durations: []choice{{900, "l", true}}},
-		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},
+		"pick.html":     pickPage{frame: f, Missing: "m", Account: "a", There: "t", Why: "/w", Opens: "o", Keep: "?k", Sections: sections},
 		"why.html":      whyPage{frame: f, Account: view, Role: "r", Path: "/p", Has: []because{{"r", 1, "CN=g", []string{"CN=h"}}}, Terms: []string{"t"}, Stale: &at},
 		"history.html":  historyPage{frame: f, Alive: []event{{At: at, Until: at, Account: view, Role: "r", Path: "/p", What: "w", Scope: "s", Lasts: "l", KeyID: "k"}}, Past: []event{{Provider: "p", Refused: "r"}}, Older: "/o"},
 		"sessions.html": sessionsPage{frame: f, Sessions: []signIn{{Here: true}, {}}, Programs: []programView{{"id", "c", "192.0.2.1", "a/r", "192.0.2.2", "a", "b", "c", []placeView{{"192.0.2.3", "d"}, {"192.0.2.4", "e"}}}}, Ended: "e", Portal: "https://x"},
