@@ -247,6 +247,10 @@ func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation 
 	return b.d.Policy.Explain(s.User, account, role)
 }
 
+// Accounts lists every account that the configuration names. It is for finding
+// the number that a name stands for, not for showing.
+func (b *Broker) Accounts() []gatehouse.Account { return b.d.Policy.Accounts() }
+
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 	e := personal(s)
