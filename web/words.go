@@ -23,11 +23,23 @@ import (
 const whomToAsk = "your platform team"
 
 // signInSays is what the sign-in page says of how somebody came there, by the
-// address's `said`.
-var signInSays = map[string]string{
-	"out":     "You are signed out.",
-	"partly":  "You are signed out here. An application may still have you signed in: close the browser to be sure.",
-	"changed": "Your password is changed. Sign in with the new one.",
+// address's `said`. A sign-in lasts for most at most.
+func signInSays(said string, most time.Duration) string {
+	switch said {
+	case "out":
+		return "You are signed out."
+	case "partly":
+		return "You are signed out here. An application may still have you signed in: close the browser to be sure."
+	case "kept":
+		return "You are signed out in this browser. The sign-in itself could not be ended, because the record store takes no changes just now: it may still be listed, " +
+			"and a copy of its cookie counts until it ends by itself, at most " + inWords(most) + " after it began. To end it sooner, sign in later and end it under My sign-ins. " +
+			"An application may still have you signed in: close the browser to be sure."
+	case "changed":
+		return "Your password is changed. Sign in with the new one."
+	case "changed-only":
+		return "Your password is changed. Sign in with the new one. Not all of your earlier sign-ins could be ended: look at My sign-ins, and end what should not go on."
+	}
+	return ""
 }
 
 const signInAgain = "Sign in again to confirm that it is you."
