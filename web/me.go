@@ -143,6 +143,7 @@ type signIn struct {
 	Seen  moment
 	Until moment
 	IP    string
+	Name  string // of the browser
 	How   string
 	Here  bool // this browser's own
 }
@@ -178,9 +179,9 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	p := sessionsPage{frame: s.frame(v, "")}
 	for _, k := range all {
-		one := k.visit
+		one, here := k.visit, k.visit.Session.ID == v.Session.ID
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),
-			IP: one.Session.IP, How: strings.Join(one.Session.Methods, ", "), Here: one.Session.ID == v.Session.ID})
+			IP: one.Session.IP, Name: browserName(one.Agent, here), How: strings.Join(one.Session.Methods, ", "), Here: here})
 	}
 	if p.Programs, err = s.programsOf(r.Context(), v.Session.User.Key()); err != nil {
 		return err

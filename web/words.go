@@ -44,6 +44,35 @@ func signInSays(said string, most time.Duration) string {
 
 const signInAgain = "Sign in again to confirm that it is you."
 
+// browsers and systems are the words by which browsers and command-line
+// clients are known. The order counts: see agentOf.
+var (
+	browsers = []product{
+		{"Edg/", "Edge"}, {"EdgA/", "Edge"}, {"EdgiOS/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"},
+		{"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chromium/", "Chromium"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
+		{"saml2aws/", "saml2aws"}, {"curl/", "curl"},
+	}
+	systems = []product{
+		{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"CrOS", "ChromeOS"}, {"Windows", "Windows"},
+		{"Mac OS X", "macOS"}, {"darwin", "macOS"}, {"Linux", "Linux"}, {"linux", "Linux"},
+	}
+)
+
+// browserName is what a browser is called among a person's sign-ins.
+func browserName(a agent, here bool) string {
+	name := a.Browser
+	if a.System != "" {
+		name = cmp.Or(name, "A browser") + " on " + a.System
+	}
+	switch {
+	case here && name == "":
+		return "This browser"
+	case here:
+		return "This browser, " + name
+	}
+	return cmp.Or(name, "Another browser")
+}
+
 // endings are what was just ended, by the address's `said`.
 var endings = map[string]string{
 	"one": "That sign-in is ended.", "others": "All other sign-ins in browsers are ended.",
