@@ -68,11 +68,11 @@ func supportFrom(text string) support {
 
 // moment is a point in time on a page: in UTC as served, and in the reader's
 // own time once the page's module has run.
-type moment struct{ ISO, Text string }
+type moment struct{ ISO, Text, Day string }
 
 func momentOf(t time.Time) moment {
 	t = t.UTC()
-	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC"}
+	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC", Day: t.Format("2 Jan 2006")}
 }
 
 // page is a handler that leaves its failure to serve.

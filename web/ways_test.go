@@ -458,7 +458,7 @@ func TestMySignIns(t *testing.T) {
 	here, there, third := h.signIn(), h.signIn(), h.signIn()
 	h.broker.user.ID = "0002"
 	stranger := h.signIn()
-	one := regexp.MustCompile(`<h3>([^<]*)</h3>[\s\S]*?name="end" value="([^"]*)"`)
+	one := regexp.MustCompile(`<h3 [^>]*>([^<]*)</h3>[\s\S]*?name="end" value="([^"]*)"`)
 	list := func(cookie string) (ids []string) {
 		for _, m := range one.FindAllStringSubmatch(wantStatus(t, h.get("/me/sessions", cookie), 200), -1) {
 			if m[1] == "This browser" {
