@@ -91,6 +91,7 @@ func read(path string, data []byte, named bool) (*Config, error) {
 	}
 	d.files(reflect.ValueOf(&c).Elem(), "", dir)
 	c.setDefaults()
+	d.replaced()
 	d.judge(c.validate())
 	if named {
 		d.judge(c.examine())
