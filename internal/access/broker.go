@@ -61,7 +61,7 @@ type Deps struct {
 type Source struct {
 	Directory
 	MaxAge   time.Duration // 0: the directory is asked each time
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
+	Suffixes []string      // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
