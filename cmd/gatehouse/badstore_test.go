@@ -62,7 +62,7 @@ func TestAStoreThatCannotBeUsedEndsTheStartWithOneLine(t *testing.T) {
 			made(t, file)
 			write(t, secret, strings.Repeat("x", 32))
 		}, "cannot be opened with secret_files", "put the file that sealed the store back"},
-		{"a secret that is too short", func(t *testing.T, _, secret string) { write(t, secret, "short") }, "secret_files", "secret_files"},
+		{"a secret that is too short", func(t *testing.T, _, secret string) { write(t, secret, "short") }, "secret_files", "for a new store make one"},
 		{"a secret that everybody may read", func(t *testing.T, _, secret string) {
 			if err := os.Chmod(secret, 0o644); err != nil {
 				t.Fatal(err)

@@ -141,6 +141,8 @@ func storeFix(address string, err error) string {
 	u, _ := url.Parse(address) // Validate has refused one that is none
 	folder := filepath.Dir(u.Path)
 	switch {
+	case says("it needs at least"):
+		return "for a new store make one of 32 random bytes: (umask 077; head -c 32 /dev/urandom > secret.key); for an old one put its own back"
 	case says("secret_files"):
 		return "put the file that sealed the store back into secret_files; without it only an empty store is left to begin with"
 	case says("newer gatehouse"):
