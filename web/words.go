@@ -204,7 +204,7 @@ func stillGood(roles int) string { return "Keys of " + count(roles, "role") + " 
 func expiresSoon(at, now time.Time, within time.Duration) string {
 	left := at.Sub(now)
 	switch {
-	case at.IsZero() || left > within:
+	case at.IsZero() || within == 0 || left > within:
 		return ""
 	case left < 24*time.Hour:
 		return "today"

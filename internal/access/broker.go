@@ -62,8 +62,8 @@ type Deps struct {
 // suffixes of names belong to it and to no other.
 type Source struct {
 	Directory
-	MaxAge   time.Duration
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
+	MaxAge   time.Duration // 0: the directory is asked each time
+	Suffixes []string      // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
@@ -177,7 +177,7 @@ func (b *Broker) Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Se
 	if !ok {
 		return gatehouse.Session{}, fmt.Errorf("directory %s is not configured any more: %w", s.User.Directory, gatehouse.ErrNoSession)
 	}
-	if age := b.d.Now().Sub(s.User.ReadAt); age <= source.MaxAge && age > -skew {
+	if age := b.d.Now().Sub(s.User.ReadAt); source.MaxAge > 0 && age <= source.MaxAge && age > -skew {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)

@@ -564,3 +564,29 @@ func TestGrantToServiceProvider(t *testing.T) {
 		})
 	}
 }
+
+func TestAWordOfTheDirectoryIsGoodForMaxAgeAndWithZeroNeverAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		maxAge, age time.Duration
+		fresh       bool
+	}{
+		{"younger", time.Minute, 59 * time.Second, true},
+		{"older", time.Minute, 61 * time.Second, false},
+		{"of this very moment", time.Minute, 0, true},
+		{"of this very moment, where each time is asked for", 0, 0, false},
+		{"by a clock that is ahead, where each time is asked for", 0, -time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			b.d.Directories[0].MaxAge = tt.maxAge
+			s := w.session()
+			s.User.ReadAt = w.now.Add(-tt.age)
+			s.User.DisplayName = "as it was"
+			got, err := b.Refresh(t.Context(), s)
+			if err != nil || (got.User.DisplayName == "as it was") != tt.fresh {
+				t.Errorf("%q, %v; want the session's own: %t", got.User.DisplayName, err, tt.fresh)
+			}
+		})
+	}
+}
