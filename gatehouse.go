@@ -380,6 +380,7 @@ const (
 type Fault struct {
 	Key  string // path of the key below the struct that was checked: "urls[0]", "session.idle"
 	What string // what is wrong and what would be right, lower case
+	Fix  string // what to do about it, where that is not to correct the line
 }
 
 // Secret is a text that must not be seen: it prints as [redacted] in fmt,
@@ -397,6 +398,19 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText implements encoding.TextMarshaler, which JSON and YAML honour.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Lent is a Secret in memory that its owner uses again as soon as the call that
+// it was given to has returned: whoever wants it for longer makes a copy.
+type Lent []byte
+
+// Format implements fmt.Formatter, as Secret's does.
+func (Lent) Format(s fmt.State, verb rune) { Secret("").Format(s, verb) }
+
+// LogValue implements slog.LogValuer.
+func (Lent) LogValue() slog.Value { return Secret("").LogValue() }
+
+// MarshalText implements encoding.TextMarshaler, which JSON and YAML honour.
+func (Lent) MarshalText() ([]byte, error) { return Secret("").MarshalText() }
 
 // GroupDigits writes an account's number as people read it: 1111 2222 3333.
 func GroupDigits(account string) string {

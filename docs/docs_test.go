@@ -151,17 +151,25 @@ access: {rules: [{groups: ["cn=a,dc=corp"], roles: ["arn:aws:iam::111122223333:r
 
 func inCode(t *testing.T) map[string]key {
 	t.Helper()
+	all := map[string]key{}
+	keys(reflect.ValueOf(*loaded(t, least)), "", all)
+	return all
+}
+
+// loaded is a configuration, whose certificates and documents need not be there.
+func loaded(t *testing.T, text string) *config.Config {
+	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "secret.key"), []byte(strings.Repeat("s", 32)), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"secret.key": strings.Repeat("s", 32), "gatehouse.yaml": text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	cfg, err := config.Parse(filepath.Join(dir, "gatehouse.yaml"), []byte(least))
+	cfg, err := config.Read(filepath.Join(dir, "gatehouse.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]key{}
-	keys(reflect.ValueOf(*cfg), "", all)
-	return all
+	return cfg
 }
 
 func TestConfigurationListsEveryKeyAsItIs(t *testing.T) {
@@ -226,16 +234,8 @@ func TestDirectoriesListsTheDefaultsByType(t *testing.T) {
 	for _, row := range rows(read(t, "directories.md")) {
 		for i, kind := range types {
 			text := strings.Replace(least, "name: corp,", "name: corp, bind_dn: cn=g, bind_password: p, type: "+kind+",", 1)
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "secret.key"), []byte(strings.Repeat("s", 32)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cfg, err := config.Parse(filepath.Join(dir, "gatehouse.yaml"), []byte(text))
-			if err != nil {
-				t.Fatal(err)
-			}
 			all := map[string]key{}
-			keys(reflect.ValueOf(cfg.Directories[0]), "", all)
+			keys(reflect.ValueOf(loaded(t, text).Directories[0]), "", all)
 			if name := words(row[0])[0]; words(row[i+1])[0] != all[name].fallback {
 				t.Errorf("%s of %s is documented as %s, and is %q", name, kind, row[i+1], all[name].fallback)
 			}

@@ -3,6 +3,7 @@ package saml
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"os"
@@ -80,6 +81,79 @@ func TestResponseLongerThanAWSTakesIsRefused(t *testing.T) {
 
 // The assertion as it is hashed, without its signature, with everything that
 // is random or secret fixed.
+func TestAnAppendedResponseIsAllThatIsAppended(t *testing.T) {
+	p := newTestIdP(t)
+	for _, dst := range []gatehouse.Lent{nil, gatehouse.Lent("before"), append(make(gatehouse.Lent, 0, 64<<10), "before"...)} {
+		text, r, err := p.AppendResponse(t.Context(), dst, awsAssertion(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Encoded != "" || r.ID == "" || r.Destination != testAWSACS || !r.IssuedAt.Equal(noon) {
+			t.Errorf("besides the text: %+v", r)
+		}
+		rest, ok := bytes.CutPrefix(text, dst)
+		document := decoded(t, Response{Encoded: gatehouse.Secret(rest)})
+		if !ok || !bytes.Contains(document, []byte(`ID="`+r.ID+`"`)) || !bytes.HasSuffix(document, []byte("</samlp:Response>")) {
+			t.Errorf("to %q was appended %q, of %+v", []byte(dst), document, r)
+		}
+	}
+}
+
+func TestARefusedResponseAppendsNothing(t *testing.T) {
+	p := newTestIdP(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	incomplete := awsAssertion(1)
+	incomplete.NameID.Value = ""
+	control := awsAssertion(1)
+	control.AWS.RoleSessionName = "a\x01"
+	for name, ask := range map[string]struct {
+		ctx context.Context
+		a   Assertion
+	}{
+		"incomplete":         {t.Context(), incomplete},
+		"XML cannot hold it": {t.Context(), control},
+		"too long for AWS":   {t.Context(), awsAssertion(2000)},
+		"nobody waits":       {gone, awsAssertion(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dst := append(make(gatehouse.Lent, 0, 256<<10), "before"...)
+			text, r, err := p.AppendResponse(ask.ctx, dst, ask.a)
+			if err == nil || string(text) != "before" || r != (Response{}) {
+				t.Errorf("%v, %d bytes, %+v", err, len(text), r)
+			}
+			if after := dst[len(dst):cap(dst)]; len(bytes.Trim(after, "\x00")) > 0 {
+				t.Error("something was written behind what was there")
+			}
+		})
+	}
+}
+
+// What one gets is never what another got, however their memory is shared.
+func TestTextsOfResponsesAreTheirOwn(t *testing.T) {
+	p := newTestIdP(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			var responses []Response
+			for range 8 {
+				r, err := p.Respond(t.Context(), awsAssertion(1))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				responses = append(responses, r)
+			}
+			for _, r := range responses {
+				if raw, err := base64.StdEncoding.DecodeString(string(r.Encoded)); err != nil || !bytes.Contains(raw, []byte(`ID="`+r.ID+`"`)) {
+					t.Errorf("%s has another's text: %v", r.ID, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestGoldenAssertion(t *testing.T) {
 	m := message{Assertion: awsAssertion(2), issuer: testEntityID, assertionID: "_assertion", responseID: "_response", now: noon}
 	m.InResponseTo = "_request"

@@ -172,7 +172,9 @@ func (c Config) Validate() []gatehouse.Fault {
 			add("trusted_proxies["+strconv.Itoa(i)+"]", "want an address or a network such as 10.0.0.0/8, not "+strconv.Quote(p))
 		}
 	}
-	add("portal.logo_file", faultInLogo(c.Portal.LogoFile))
+	if _, err := readLogo(c.Portal.LogoFile); err != nil {
+		faults = append(faults, gatehouse.FaultOf("portal.logo_file", err))
+	}
 	add("portal.profile", faultInProfile(c.Portal.Profile))
 	if d := c.DrainDelay; d != nil && (*d < 0 || *d > longestDelay) {
 		add("drain_delay", "want between 0s and "+longestDelay.String())
@@ -189,6 +191,18 @@ func (c Config) Validate() []gatehouse.Fault {
 	add("portal.password_notice", faultInLimit(c.Portal.PasswordNotice, 90*24*time.Hour))
 	if c.Session.Idle > c.Session.Max {
 		add("session.idle", "is longer than session.max: nobody could ever be idle that long")
+	}
+	return faults
+}
+
+// Files reports what is wrong with the web certificate's files, by key.
+func (c Config) Files() []gatehouse.Fault {
+	var faults []gatehouse.Fault
+	if c.TLS.CertFile != "" && c.TLS.KeyFile != "" {
+		for _, f := range gatehouse.KeyPairFaults(c.TLS.CertFile, c.TLS.KeyFile) {
+			f.Key = "tls." + f.Key
+			faults = append(faults, f)
+		}
 	}
 	return faults
 }

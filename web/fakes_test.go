@@ -231,6 +231,7 @@ type fakeBroker struct {
 	user         gatehouse.User
 	entitlements []gatehouse.Entitlement
 	applications []gatehouse.Application
+	accounts     []gatehouse.Account // that nobody here has a role in
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
@@ -355,6 +356,16 @@ func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.E
 		}
 	}
 	return x
+}
+
+func (f *fakeBroker) Accounts() []gatehouse.Account {
+	all := slices.Clone(f.accounts)
+	for _, e := range f.entitlements {
+		if !slices.Contains(all, e.Account) {
+			all = append(all, e.Account)
+		}
+	}
+	return all
 }
 
 func (f *fakeBroker) SignOut(_ context.Context, s gatehouse.Session) error {

@@ -46,8 +46,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	case err == nil:
 		p.Said, p.Username = signInAgain, echo(who.User.Username)
-	case signInSays[q.Get("said")] != "":
-		p.Said = signInSays[q.Get("said")]
+	case s.says(q.Get("said")) != "":
+		p.Said = s.says(q.Get("said"))
 	case !p.Again && s.triesWindows(r):
 		s.markWindows(w, triedWindows)
 		redirect(w, windowsPath(p.Next, true))
@@ -55,6 +55,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.showLogin(w, r, http.StatusOK, p)
 }
+
+func (s *Server) says(said string) string { return signInSays(said, s.cfg.Session.Max) }
 
 // login signs somebody in. Only who has sent the whole form takes a turn: one
 // that comes in byte by byte would keep it from everybody else.

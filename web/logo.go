@@ -3,10 +3,10 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"gatehouse"
 	"gatehouse/static"
 )
 
@@ -33,7 +33,7 @@ func readLogo(file string) (*logo, error) {
 	if kind == "" {
 		return nil, fmt.Errorf("want a picture that ends in .svg or .png, not %s", filepath.Base(file))
 	}
-	body, err := os.ReadFile(file)
+	body, err := gatehouse.ReadFile(file, 1<<20)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +42,6 @@ func readLogo(file string) (*logo, error) {
 	}
 	sum := keyOf(body)
 	return &logo{kind: kind, body: body, path: fmt.Sprintf("/logo?v=%x", sum[:6])}, nil
-}
-
-func faultInLogo(file string) string {
-	if _, err := readLogo(file); err != nil {
-		return err.Error()
-	}
-	return ""
 }
 
 // showLogo answers with the operator's picture, to anybody.

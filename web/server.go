@@ -63,6 +63,11 @@ type Broker interface {
 
 	// Explain says why somebody has a role, or why not.
 	Explain(s gatehouse.Session, account, role string) access.Explanation
+
+	// Accounts lists all accounts, whoever asks: to find the number of one
+	// that somebody knows by name.
+	Accounts() []gatehouse.Account
+
 	// Device is a mark for a browser in which the person has just proved who
 	// they are; an Attempt from it then carries it.
 	Device(person string) string

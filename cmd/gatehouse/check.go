@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func checkCommand(stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use: "check --config FILE", Short: "Look at everything that Gatehouse needs, and say how to mend it", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			var faults *config.Faults
 			if errors.As(err, &faults) {
 				return table(stdout, faultFindings(faults))
@@ -53,6 +54,7 @@ func faultFindings(f *config.Faults) []gatehouse.Finding {
 			finding.Subject = fmt.Sprintf("configuration:%d", fault.Line)
 			finding.Fix = fmt.Sprintf("correct line %d of %s", fault.Line, f.File)
 		}
+		finding.Fix = cmp.Or(fault.Fix, finding.Fix)
 		list = append(list, finding)
 	}
 	return list
@@ -71,24 +73,38 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 			Detail: "a rule names it, and it has no metadata", Fix: "put " + name + ".xml into saml.metadata_dir, or correct the rule"})
 	}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
+	list = append(list, web.CheckListen(ctx, cfg.Web)...)
 	list = append(list, web.CheckProxy(ctx, cfg.Web, http.DefaultClient))
 	list = append(list, checkStore(ctx, cfg)...)
 	list = append(list, kerberos.Check(ctx, cfg.Windows)...)
+	list = append(list, checkDirectories(ctx, cfg, log)...)
+	client, err := aws.New(cfg.AWS, nil, log)
+	if err != nil {
+		return append(list, broken("AWS", err, "correct aws.ca_file or the endpoints"))
+	}
+	return append(list, client.Check(ctx)...)
+}
+
+// checkDirectories looks at each directory, and then for what rules name in
+// those that answer.
+func checkDirectories(ctx context.Context, cfg *config.Config, log *slog.Logger) []gatehouse.Finding {
+	var list []gatehouse.Finding
+	var answering []access.Source
 	for _, dc := range cfg.Directories {
 		d, err := ldap.New(dc, nil, log)
 		if err != nil {
 			list = append(list, broken("directory "+dc.Name, err, "correct its ca_file, cert_file or key_file"))
 			continue
 		}
+		defer d.Close()
 		list = append(list, d.Check(ctx)...)
-		list = append(list, access.Check(ctx, cfg.Access.Throttle, []access.Source{source(d, dc)})...)
-		d.Close()
+		if d.Ready(ctx).State == gatehouse.FindingOK { // of another nothing more can be said
+			s := source(d, dc)
+			answering = append(answering, s)
+			list = append(list, access.Check(ctx, cfg.Access.Throttle, []access.Source{s})...)
+		}
 	}
-	client, err := aws.New(cfg.AWS, nil, log)
-	if err != nil {
-		return append(list, broken("AWS", err, "correct aws.ca_file or the endpoints"))
-	}
-	return append(list, client.Check(ctx)...)
+	return append(list, access.CheckRules(ctx, cfg.Policy.Rules(), answering, cfg.Where)...)
 }
 
 // checkStore looks at the database, and at the signing keys in it.

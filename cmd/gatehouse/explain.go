@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -27,7 +26,7 @@ func explainCommand(stdout io.Writer) *cobra.Command {
 		Use: "explain --config FILE USER [ACCOUNT [ROLE]]", Short: "Say which groups and which rule give a person a role, or would",
 		Args: arguments(1, 3),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			if err != nil {
 				return err
 			}
@@ -39,16 +38,13 @@ func explainCommand(stdout io.Writer) *cobra.Command {
 	return c
 }
 
-// loadConfig reads the file that every command but demo works from.
-func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
+// loadConfig reads the file that every command but demo works from, by
+// config.Load or config.Read.
+func loadConfig(file string, read func(string) (*config.Config, error)) (*config.Config, error) {
 	if file == "" {
 		return nil, &usageError{"no --config given", "gatehouse demo"}
 	}
-	cfg, err := config.Load(file)
-	if _, unread := os.ReadFile(file); err != nil && unread != nil {
-		err = &hinted{err, "--config with the path of a file that you may read; gatehouse demo needs none"}
-	}
-	return cfg, err
+	return read(file)
 }
 
 func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, account, role string) error {

@@ -71,7 +71,7 @@ func openHouse(ctx context.Context, cfg *config.Config, log *slog.Logger) (*hous
 
 func (h *house) open(ctx context.Context, cfg *config.Config) (err error) {
 	if h.audit, err = audit.Open(ctx, cfg.Audit, h.store, nil, h.log); err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return err
 	}
 	if err := h.openKeys(ctx, cfg.SAML.EntityID); err != nil {
 		return err

@@ -37,7 +37,7 @@ func keyCommand(use, short string, args int, do func(context.Context, *keyring, 
 	c := &cobra.Command{
 		Use: use, Short: short, Args: arguments(args, args),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Read)
 			if err != nil {
 				return err
 			}

@@ -85,6 +85,21 @@ func (s *stand) signIn() (status int, retry string, err error) {
 	return res.StatusCode, res.Header.Get("Retry-After"), res.Body.Close()
 }
 
+// get asks an address for what it says.
+func (s *stand) get(t testing.TB, url string) (status int, text string) {
+	t.Helper()
+	res, err := s.client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
 // signIns makes n sign-ins, so many at a time, and counts the answers.
 func (s *stand) signIns(t testing.TB, n, at int) map[int]int {
 	var mu sync.Mutex
@@ -193,6 +208,25 @@ func TestSignInsLeaveNothingBehind(t *testing.T) {
 	}
 	if after-before > growth {
 		t.Errorf("%d sign-ins left %d kB behind, want at most %d", n, after-before, growth)
+	}
+}
+
+// What samples would cost is told at sampling (web/admin.go).
+func TestAllocationsAreSampledFromTheFirstProfileOn(t *testing.T) {
+	s := takeStand(t, "gatehouse", 0)
+	profile := func() string {
+		status, text := s.get(t, "http://"+s.admin+"/debug/pprof/heap?debug=1&gc=1")
+		if status != http.StatusOK {
+			t.Fatalf("the profile is answered %d: %s", status, text)
+		}
+		return text
+	}
+	if first := profile(); strings.Contains(first, ".openHouse+") {
+		t.Errorf("sampled before anybody asked:\n%s", first)
+	}
+	s.signIns(t, 100, 4) // tens of MB
+	if second := profile(); !strings.Contains(second, "net/http.(*conn).serve") {
+		t.Errorf("not sampled although somebody has asked:\n%s", second)
 	}
 }
 

@@ -25,7 +25,7 @@ func providersCommand(stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use: "providers --config FILE [--for PERSON]", Short: "Show each application (service provider), and what it would be told of a person", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			if err != nil {
 				return err
 			}

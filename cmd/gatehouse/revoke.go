@@ -28,7 +28,7 @@ func revokeCommand(stdout io.Writer) *cobra.Command {
 			"`gatehouse explain` and the record show it. It does not keep them out: disable the account in the directory first. " +
 			"Keys that were handed out last until they expire; attach AWSRevokeOlderSessions to their roles to end them.",
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Read)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ func serveCommand(stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve --config FILE", Short: "Run Gatehouse", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			cfg, err := loadConfig(file, config.Load)
 			if err != nil {
 				return err
 			}

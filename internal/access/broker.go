@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse"
@@ -20,6 +21,7 @@ type Broker struct {
 	throttle throttle
 	shared   handOuts
 	counted  counted
+	texts    sync.Pool // of *gatehouse.Lent, cleared: see assume
 }
 
 // Deps is what a Broker works with.
@@ -245,6 +247,10 @@ func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation 
 	return b.d.Policy.Explain(s.User, account, role)
 }
 
+// Accounts lists every account that the configuration names. It is for finding
+// the number that a name stands for, not for showing.
+func (b *Broker) Accounts() []gatehouse.Account { return b.d.Policy.Accounts() }
+
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 	e := personal(s)
@@ -376,16 +382,10 @@ func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, lim
 	account, role := g.Entitlement.Account, g.Entitlement.Role
 	assertion := b.assertion(s, *g)
 	event.SessionName, event.SourceIdentity = assertion.AWS.RoleSessionName, assertion.AWS.SourceIdentity
-	response, err := b.d.IdP.Respond(ctx, assertion)
-	if err != nil {
-		return fmt.Errorf("making the assertion: %w", err)
-	}
-	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
 	if g.Ask.Form == gatehouse.FormPost {
-		g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
-		return nil
+		return b.post(ctx, g, assertion, event)
 	}
-	c, err := b.d.AWS.AssumeRole(ctx, account, role, response.Encoded, g.Ask.Duration, limits)
+	c, err := b.assume(ctx, g, assertion, limits, event)
 	if err != nil {
 		return err
 	}
@@ -405,6 +405,36 @@ func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, lim
 	page := b.d.RolePage(account.ID, role.Name)
 	g.ConsoleURL, err = b.d.AWS.ConsoleURL(ctx, account, c, g.Ask.Duration, page, g.Ask.Destination)
 	return err
+}
+
+// post makes the assertion for a page, in a text of its own: when a page has
+// been read for the last time is not known here.
+func (b *Broker) post(ctx context.Context, g *Grant, a saml.Assertion, event *gatehouse.Event) error {
+	response, err := b.d.IdP.Respond(ctx, a)
+	if err != nil {
+		return fmt.Errorf("making the assertion: %w", err)
+	}
+	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
+	g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
+	return nil
+}
+
+// assume makes the assertion and trades it for credentials. Nobody has its
+// text after that, so the memory is cleared and used again by the next.
+func (b *Broker) assume(ctx context.Context, g *Grant, a saml.Assertion, limits gatehouse.SessionPolicy, event *gatehouse.Event) (gatehouse.Credentials, error) {
+	memory, ok := b.texts.Get().(*gatehouse.Lent)
+	if !ok {
+		memory = new(gatehouse.Lent)
+	}
+	defer b.texts.Put(memory)
+	text, response, err := b.d.IdP.AppendResponse(ctx, (*memory)[:0], a)
+	if err != nil {
+		return gatehouse.Credentials{}, fmt.Errorf("making the assertion: %w", err)
+	}
+	*memory = text
+	defer clear(text)
+	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
+	return b.d.AWS.AssumeRole(ctx, g.Entitlement.Account, g.Entitlement.Role, text, g.Ask.Duration, limits)
 }
 
 // assertion says what AWS is to be told: who, and exactly the one chosen role.

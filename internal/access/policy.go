@@ -73,6 +73,15 @@ func NewPolicy(cfg Config, accounts []gatehouse.Account, directories, providers 
 	return p, faults
 }
 
+// Rules are the rules that were configured, each with its directory.
+func (p *Policy) Rules() []Rule {
+	var all []Rule
+	for _, r := range p.rules {
+		all = append(all, r.Rule)
+	}
+	return all
+}
+
 // compile prepares a valid rule.
 func compile(r Rule, number int) *rule {
 	c := &rule{Rule: r, number: number, names: map[string]bool{}, tagKeys: sortedKeys(r.SessionTags)}

@@ -34,7 +34,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,6 +70,25 @@ func (c Config) Validate() []gatehouse.Fault {
 		}
 	}
 	return faults
+}
+
+// Files says why lines could not be added to File.
+func (c Config) Files() []gatehouse.Fault {
+	if c.File == "" {
+		return nil
+	}
+	err := appendable(c.File)
+	if err == nil {
+		return nil
+	}
+	f := gatehouse.Fault{Key: "file", What: fmt.Sprintf("cannot be written: %v", err), Fix: "name a file, a FIFO or a device that can be written"}
+	switch dir := filepath.Dir(c.File); {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Fix = "make the folder: install -d -m 0750 -o gatehouse " + dir + "; or leave the key out, since the store has the record"
+	case errors.Is(err, fs.ErrPermission):
+		f.Fix = "let the user that runs gatehouse write to it and to " + dir
+	}
+	return []gatehouse.Fault{f}
 }
 
 // Store is where the record is kept.

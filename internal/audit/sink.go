@@ -3,8 +3,10 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -64,6 +66,42 @@ func (s *sink) open() error {
 	return nil
 }
 
+// appendable says why lines cannot be added to the file at path, or nothing.
+// What it says begins with the file or the folder that it is about. It leaves
+// all as it is: a file that is not there is not made, but tried for
+// with another name, and a FIFO is not opened, since its reader would take that
+// for the end.
+func appendable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*")
+		if err != nil {
+			return about(filepath.Dir(path), err)
+		}
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	case err != nil:
+		return about(path, err)
+	case info.IsDir():
+		return fmt.Errorf("%s is a folder", path)
+	case info.Mode()&fs.ModeNamedPipe != 0:
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return about(path, err)
+	}
+	return f.Close()
+}
+
+// about is why the system refused, said of path.
+func about(path string, err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
 // offer hands over a line, or counts it as dropped. It never waits.
 func (s *sink) offer(line []byte) {
 	select {
@@ -97,6 +135,9 @@ func (s *sink) run() {
 }
 
 func (s *sink) write(line []byte) error {
+	if s.file != nil && removed(s.file) {
+		s.shut()
+	}
 	if s.file == nil {
 		if err := s.open(); err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -152,14 +151,9 @@ func (c Config) readAccountsFile() ([]listed, []gatehouse.Fault) {
 	if c.AccountsFile == "" {
 		return nil, nil
 	}
-	f, err := os.Open(c.AccountsFile)
+	body, err := gatehouse.ReadFile(c.AccountsFile, 2*maxAccountsFile) // a little too much has words of its own
 	if err != nil {
-		return nil, []gatehouse.Fault{{Key: "accounts_file", What: err.Error()}}
-	}
-	defer f.Close()
-	body, err := io.ReadAll(io.LimitReader(f, maxAccountsFile+1))
-	if err != nil {
-		return nil, []gatehouse.Fault{{Key: "accounts_file", What: err.Error()}}
+		return nil, []gatehouse.Fault{gatehouse.FaultOf("accounts_file", err)}
 	}
 	return readAccounts(filepath.Base(c.AccountsFile), body)
 }

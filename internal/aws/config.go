@@ -3,11 +3,9 @@ package aws
 import (
 	"cmp"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"time"
 
 	"gatehouse"
@@ -81,7 +79,7 @@ func (c Config) Validate() []gatehouse.Fault {
 		faults = append(faults, gatehouse.Fault{Key: "signin_endpoint", What: err.Error()})
 	}
 	if _, err := c.roots(); err != nil {
-		faults = append(faults, gatehouse.Fault{Key: "ca_file", What: err.Error()})
+		faults = append(faults, gatehouse.FaultOf("ca_file", err))
 	}
 	if c.Timeout < 500*time.Millisecond || c.Timeout > time.Minute {
 		faults = append(faults, gatehouse.Fault{Key: "timeout", What: "must be between 500ms and 1m"})
@@ -119,7 +117,7 @@ func (c Config) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
+	pem, err := gatehouse.ReadCertificates(c.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +125,6 @@ func (c Config) roots() (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the system's certificates: %w", err)
 	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("holds no PEM certificate")
-	}
+	pool.AppendCertsFromPEM(pem)
 	return pool, nil
 }

@@ -9,12 +9,15 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/access"
@@ -43,23 +46,42 @@ type Config struct {
 	Accounts []gatehouse.Account `yaml:"-"` // inline ones and those of aws.accounts_file
 	Policy   *access.Policy      `yaml:"-"`
 	Secrets  [][]byte            `yaml:"-"` // contents of secret_files
+
+	path  string
+	lines func(key string) int
 }
 
-// Load reads the file at path.
+// Where says where a key stands, or would: "line 12 of gatehouse.yaml".
+func (c *Config) Where(key string) string { return fmt.Sprintf("line %d of %s", c.lines(key), c.path) }
+
+// Load reads the file at path, and looks at every file that it names.
 //
 // The error is a *Faults, which prints one line for each fault.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return open(path, true) }
+
+// Read is Load for what needs the store and the secrets alone, and is wanted
+// even while a certificate or a document of somebody else's is missing.
+func Read(path string) (*Config, error) { return open(path, false) }
+
+func open(path string, named bool) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Faults{File: path, Faults: []Fault{{Fault: gatehouse.Fault{What: fmt.Sprintf("cannot be read: %v", err)}}}}
+		fault := gatehouse.FaultOf("", gatehouse.Unreadable(path, err))
+		if errors.Is(err, fs.ErrNotExist) {
+			fault.Fix = "correct --config, or write the file: deploy/gatehouse.yaml shows every key"
+		}
+		return nil, &Faults{File: path, Faults: []Fault{{Fault: fault}}}
 	}
-	return Parse(path, data)
+	return read(path, data, named)
 }
 
-// Parse reads data as the contents of the file at path.
-func Parse(path string, data []byte) (*Config, error) {
-	var c Config
+// Parse reads data as the contents of the file at path, as Load does.
+func Parse(path string, data []byte) (*Config, error) { return read(path, data, true) }
+
+// read looks at the files that are named where named says so.
+func read(path string, data []byte, named bool) (*Config, error) {
 	d := &decoder{env: os.LookupEnv}
+	c := Config{path: path, lines: d.line}
 	if !d.decode(data, &c) {
 		return nil, d.report(path)
 	}
@@ -70,6 +92,9 @@ func Parse(path string, data []byte) (*Config, error) {
 	d.files(reflect.ValueOf(&c).Elem(), "", dir)
 	c.setDefaults()
 	d.judge(c.validate())
+	if named {
+		d.judge(c.examine())
+	}
 	c.load(d)
 	if len(d.faults) > 0 {
 		return nil, d.report(path)
@@ -145,6 +170,26 @@ func (c *Config) validate() []gatehouse.Fault {
 	return faults
 }
 
+// examine has every room read the files that it names, as it will use them:
+// what cannot be used is known before anything is opened.
+func (c *Config) examine() []gatehouse.Fault {
+	var faults []gatehouse.Fault
+	add := func(prefix string, found []gatehouse.Fault) {
+		for _, f := range found {
+			f.Key = place(prefix, f.Key)
+			faults = append(faults, f)
+		}
+	}
+	add("", c.Web.Files())
+	add("saml", c.SAML.Files(time.Now()))
+	add("audit", c.Audit.Files())
+	add("windows", c.Windows.Files())
+	for i, dir := range c.Directories {
+		add(fmt.Sprintf("directories[%d]", i), dir.Files())
+	}
+	return faults
+}
+
 func (c *Config) directoryNames() []string {
 	var names []string
 	for _, dir := range c.Directories {
@@ -163,9 +208,9 @@ func place(prefix, key string) string {
 // load reads what the file leads to.
 func (c *Config) load(d *decoder) {
 	for i, path := range c.Store.SecretFiles {
-		text, err := ReadSecret(path)
+		text, err := gatehouse.ReadSecret(path, longestSecret)
 		if err != nil {
-			d.fault(fmt.Sprintf("secret_files[%d]", i), "%v", err)
+			d.lose(gatehouse.FaultOf(fmt.Sprintf("secret_files[%d]", i), err))
 			continue
 		}
 		c.Secrets = append(c.Secrets, text)
@@ -223,7 +268,7 @@ func (d *decoder) report(path string) *Faults {
 	return list
 }
 
-// Error is one line for each fault: file:line: key what.
+// Error is one line for each fault: file:line: key what; fix.
 func (f *Faults) Error() string {
 	var b strings.Builder
 	for i, fault := range f.Faults {
@@ -239,6 +284,9 @@ func (f *Faults) Error() string {
 			b.WriteString(fault.Key + " ")
 		}
 		b.WriteString(fault.What)
+		if fault.Fix != "" {
+			b.WriteString("; " + fault.Fix)
+		}
 	}
 	return b.String()
 }

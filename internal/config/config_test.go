@@ -1,9 +1,15 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,14 +34,20 @@ directories:
 func folder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
+	cert, key := pair(t)
+	another, _ := pair(t)
 	for name, file := range map[string]struct {
 		text string
 		mode os.FileMode
 	}{
 		"secret.key": {strings.Repeat("s", 32), 0o600}, "bind.pw": {"correct horse\n", 0o640}, "good.pw": {"x", 0o600},
 		"open.key": {strings.Repeat("s", 32), 0o644}, "empty.key": {"\n", 0o600},
-		"accounts.csv": {"id,name\n777788889999,Web shop\n", 0o644},
+		"accounts.csv": {"id,name\n777788889999,Web shop\n", 0o644}, "wiki.xml": {metadata, 0o644},
+		"tls.crt": {cert, 0o644}, "tls.key": {key, 0o640}, "open.tls.key": {key, 0o644}, "other.crt": {another, 0o644}, "corp-ca.pem": {cert, 0o644},
 	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(file.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +56,31 @@ func folder(t testing.TB) string {
 		}
 	}
 	return dir
+}
+
+// metadata is a service provider's.
+const metadata = `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="https://wiki.example.com/sp">
+<SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+<AssertionConsumerService index="0" Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="https://wiki.example.com/acs"/>
+</SPSSODescriptor></EntityDescriptor>`
+
+// pair is a certificate and its key, PEM.
+func pair(t testing.TB) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"aws.corp.example.com"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
 // parse reads text as dir's gatehouse.yaml.
@@ -126,7 +163,7 @@ func TestOneFault(t *testing.T) {
 		{"a number alone is no duration", "session:\n  idle: 90\n", []string{`7: session.idle "90" is not a duration such as 90s, 15m or 4h`}},
 		{"a duration in days", "session: {max: 1d}\n", []string{`6: session.max "1d" is not a duration such as 90s, 15m or 4h`}},
 		{"a negative duration", "session: {max: -1h}\n", []string{`6: session.max "-1h" is not a duration such as 90s, 15m or 4h`}},
-		{"an alias", "tls: &files {cert_file: a, key_file: b}\nsession: *files\n", []string{"7: session is an alias (*files), which is not read here: write the value out"}},
+		{"an alias", "portal: &files {name: A}\nsession: *files\n", []string{"7: session is an alias (*files), which is not read here: write the value out"}},
 		{"a merge key", "portal:\n  <<: {name: Other}\n", []string{"7: portal.<< merges another mapping, which is not done here: write the keys out"}},
 		{"an environment variable that is not set", "portal: {name: '${GATEHOUSE_TEST_UNSET}'}\n", []string{"6: portal.name needs the environment variable GATEHOUSE_TEST_UNSET, which is not set"}},
 		{"what follows from a lost value is not reported too", "access: {rules: [{groups: [CN=Staff], roles: 'arn:aws:iam::111122223333:role/Dev'}]}\n", []string{"6: access.rules[0].roles must be a list"}},
@@ -201,12 +238,12 @@ func TestSecretsComeFromFilesThatAreNotEverybodys(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"missing", with("bind.pw", "no.pw"), "5: directories[0].bind_password_file cannot be read: stat DIR/no.pw: no such file or directory"},
 		{"empty", with("bind.pw", "empty.key"), "5: directories[0].bind_password_file DIR/empty.key is empty"},
-		{"world-readable", with("bind.pw", "open.key"), "5: directories[0].bind_password_file DIR/open.key is open to everybody on the machine: chmod 600 it"},
+		{"world-readable", with("bind.pw", "open.key"), "5: directories[0].bind_password_file DIR/open.key is open to everybody on the machine"},
 		{"a folder", with("bind.pw", "."), "5: directories[0].bind_password_file DIR is not a file"},
 		{"a device without an end", with("bind.pw", "/dev/zero"), "5: directories[0].bind_password_file /dev/zero is not a file"},
 		{"both ways", with("bind_password_file", "bind_password: x, bind_password_file"), "5: directories[0].bind_password_file and bind_password are both given: keep one"},
 		{"a sealing secret is missing", with("secret.key", "no.key"), "3: secret_files[0] cannot be read: stat DIR/no.key: no such file or directory"},
-		{"a sealing secret is everybody's", with("secret.key", "open.key"), "3: secret_files[0] DIR/open.key is open to everybody on the machine: chmod 600 it"},
+		{"a sealing secret is everybody's", with("secret.key", "open.key"), "3: secret_files[0] DIR/open.key is open to everybody on the machine"},
 		{"there is no sealing secret", with("secret_files: [secret.key]", "secret_files: []"),
 			"3: secret_files is missing; name a file of at least 32 random bytes (head -c 32 /dev/urandom > secret.key)"},
 	}
@@ -224,6 +261,82 @@ func TestSecretsComeFromFilesThatAreNotEverybodys(t *testing.T) {
 	}
 }
 
+func TestFilesThatAreNamedAreLookedAtWithTheRest(t *testing.T) {
+	dir := folder(t)
+	for name, text := range map[string]string{"sp/broken.xml": "<a/>", "twice/wiki.xml": metadata, "twice/other.xml": metadata, "garbage.keytab": "garbage"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	directory := func(keys string) string { return strings.Replace(least, "bind.pw}", "bind.pw, "+keys+"}", 1) }
+	const missing = ": no such file or directory; put it there, or correct the path"
+	tests := []struct {
+		name, text string
+		want       []string // file:line: key what; fix
+	}{
+		{"all are well", directory("ca_file: corp-ca.pem, cert_file: tls.crt, key_file: tls.key") + "tls: {cert_file: tls.crt, key_file: tls.key}\nsaml: {metadata_dir: sp2, service_providers: [{name: Wiki, metadata_file: wiki.xml}]}\naudit: {file: audit.jsonl}\n", nil},
+		{"the web certificate", least + "tls:\n  cert_file: no.crt\n  key_file: no.key\n", []string{"7: tls.cert_file cannot be read: stat DIR/no.crt" + missing, "8: tls.key_file cannot be read: stat DIR/no.key" + missing}},
+		{"a certificate that is none", least + "tls: {cert_file: bind.pw, key_file: tls.key}\n", []string{"6: tls.cert_file DIR/bind.pw holds no PEM certificate; put one there: it begins with -----BEGIN CERTIFICATE-----"}},
+		{"the key of another certificate", least + "tls: {cert_file: other.crt, key_file: tls.key}\n", []string{"6: tls.key_file DIR/tls.key is no key for cert_file: tls: private key does not match public key; put a PEM certificate and its own key there, the leaf first"}},
+		{"a key that is everybody's", least + "tls: {cert_file: tls.crt, key_file: open.tls.key}\n", []string{"6: tls.key_file DIR/open.tls.key is open to everybody on the machine; chmod o-rwx DIR/open.tls.key"}},
+		{"a directory's authorities", directory("ca_file: no.pem"), []string{"5: directories[0].ca_file cannot be read: stat DIR/no.pem" + missing}},
+		{"a device without an end", directory("ca_file: /dev/zero"), []string{"5: directories[0].ca_file /dev/zero is not a file; correct the path"}},
+		{"a directory's client certificate", directory("cert_file: no.crt, key_file: open.tls.key"), []string{"5: directories[0].cert_file cannot be read: stat DIR/no.crt" + missing,
+			"5: directories[0].key_file DIR/open.tls.key is open to everybody on the machine; chmod o-rwx DIR/open.tls.key"}},
+		{"AWS's authorities and accounts", least + "aws: {region: eu-west-1, ca_file: no.pem, accounts_file: no.csv}\n", []string{"6: aws.accounts_file cannot be read: stat DIR/no.csv" + missing, "6: aws.ca_file cannot be read: stat DIR/no.pem" + missing}},
+		{"a logo", least + "portal: {logo_file: no.svg}\n", []string{"6: portal.logo_file cannot be read: stat DIR/no.svg" + missing}},
+		{"an application's metadata", least + "saml:\n  service_providers:\n    - name: Wiki\n      metadata_file: no.xml\n", []string{"9: saml.service_providers[0].metadata_file cannot be read: stat DIR/no.xml" + missing}},
+		{"whom it must be signed by", least + "saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml, metadata_cert_file: no.pem}]}\n", []string{"6: saml.service_providers[0].metadata_cert_file cannot be read: stat DIR/no.pem" + missing}},
+		{"metadata that nobody has signed", least + "saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml, metadata_cert_file: tls.crt}]}\n",
+			[]string{"6: saml.service_providers[0].metadata_file DIR/wiki.xml cannot be used: it is not signed, and DIR/tls.crt says that it must be; ask whoever runs the application for its metadata, or take it out"}},
+		{"a folder of metadata that is not there", least + "saml: {metadata_dir: no}\n", []string{"6: saml.metadata_dir cannot be read: open DIR/no" + missing}},
+		{"a document of the folder", least + "saml: {metadata_dir: sp}\n",
+			[]string{"6: saml.metadata_dir DIR/sp/broken.xml cannot be used: not metadata: expected element type <EntityDescriptor> but have <a>; ask whoever runs the application for its metadata, or take it out"}},
+		{"an application that is there twice", least + "saml: {metadata_dir: twice}\n",
+			[]string{"6: saml.metadata_dir DIR/twice/wiki.xml cannot be used: another provider has the same name or the entity ID https://wiki.example.com/sp; ask whoever runs the application for its metadata, or take it out"}},
+		{"a keytab", least + "windows: {keytab_file: no.keytab, networks: [10.0.0.0/8]}\n", []string{"6: windows.keytab_file cannot be read: stat DIR/no.keytab: no such file or directory; put a keytab there that Gatehouse, and nobody else, may read"}},
+		{"a keytab that is none", least + "windows: {keytab_file: garbage.keytab, networks: [10.0.0.0/8]}\n", []string{"6: windows.keytab_file DIR/garbage.keytab is not a keytab; put a keytab there that Gatehouse, and nobody else, may read"}},
+		{"the audit file's folder", least + "audit:\n  file: no/audit.jsonl\n", []string{"7: audit.file cannot be written: DIR/no: no such file or directory; make the folder: install -d -m 0750 -o gatehouse DIR/no; or leave the key out, since the store has the record"}},
+		{"an audit file that is a folder", least + "audit: {file: .}\n", []string{"6: audit.file cannot be written: DIR is a folder; name a file, a FIFO or a device that can be written"}},
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sp2"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(dir, tt.text)
+			var got []string
+			if err != nil {
+				got = strings.Split(strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+"/gatehouse.yaml:", ""), dir, "DIR"), "\n")
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "audit.jsonl")); err == nil {
+		t.Error("to look at the configuration has made the audit file")
+	}
+}
+
+// What takes somebody's sign-ins away must work while an application's
+// metadata has expired.
+func TestReadLeavesOthersFilesAlone(t *testing.T) {
+	dir := folder(t)
+	file := filepath.Join(dir, "gatehouse.yaml")
+	for text, good := range map[string]bool{"saml: {metadata_dir: no}\n": true, "session: {idle: 1d}\n": false} {
+		if err := os.WriteFile(file, []byte(least+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(file); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestValuesArriveAsTheyWereMeant(t *testing.T) {
 	dir := folder(t)
 	t.Setenv("GATEHOUSE_TEST_PASSWORD", "pass: word #1")
@@ -231,8 +344,8 @@ func TestValuesArriveAsTheyWereMeant(t *testing.T) {
 store: sqlite:///tmp/gatehouse.db
 secret_files: [secret.key]
 directories:
-  - {name: corp, type: openldap, urls: ["ldaps://a"], base_dn: DC=a, bind_dn: CN=g, bind_password_file: bind.pw, ca_file: ca/corp.pem}
-  - {name: lab, type: openldap, urls: ["ldaps://b"], base_dn: DC=b, bind_dn: CN=g, bind_password: "${GATEHOUSE_TEST_PASSWORD}", ca_file: /etc/lab.pem}
+  - {name: corp, type: openldap, urls: ["ldaps://a"], base_dn: DC=a, bind_dn: CN=g, bind_password_file: bind.pw, ca_file: ./corp-ca.pem}
+  - {name: lab, type: openldap, urls: ["ldaps://b"], base_dn: DC=b, bind_dn: CN=g, bind_password: "${GATEHOUSE_TEST_PASSWORD}", ca_file: `+dir+`/tls.crt}
 aws:
   region: eu-west-1
   accounts:
@@ -254,8 +367,8 @@ audit: {file: audit.jsonl}
 		{"account numbers", strings.Join(accounts, "|"), "000000000017 0123 |012345678901 A decimal with a zero |111122223333 Quoted no"},
 		{"a password without the line's end", string(c.Directories[0].BindPassword), "correct horse"},
 		{"a password from the environment", string(c.Directories[1].BindPassword), "pass: word #1"},
-		{"a relative path", c.Directories[0].CAFile, filepath.Join(dir, "ca/corp.pem")},
-		{"an absolute path", c.Directories[1].CAFile, "/etc/lab.pem"},
+		{"a relative path", c.Directories[0].CAFile, filepath.Join(dir, "corp-ca.pem")},
+		{"an absolute path", c.Directories[1].CAFile, filepath.Join(dir, "tls.crt")},
 		{"a path in a list", c.Store.SecretFiles[0], filepath.Join(dir, "secret.key")},
 		{"a path named file alone", c.Audit.File, filepath.Join(dir, "audit.jsonl")},
 		{"the sealing secret", string(c.Secrets[0]), strings.Repeat("s", 32)},
@@ -281,7 +394,8 @@ func TestTheSampleOfTheContractLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := parse(folder(t), string(text))
+	dir := folder(t)
+	c, err := parse(dir, strings.ReplaceAll(strings.ReplaceAll(string(text), "/var/log/gatehouse", dir), "sp/wiki.xml", "wiki.xml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -119,8 +118,12 @@ func (d *decoder) syntax(err error) {
 
 // fault reports that the value at key cannot be had.
 func (d *decoder) fault(key, format string, args ...any) {
-	d.faults = append(d.faults, gatehouse.Fault{Key: key, What: fmt.Sprintf(format, args...)})
-	d.lost[key] = true
+	d.lose(gatehouse.Fault{Key: key, What: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) lose(f gatehouse.Fault) {
+	d.faults = append(d.faults, f)
+	d.lost[f.Key] = true
 }
 
 // judge adds what the rooms found, but for what only follows from a value
@@ -419,6 +422,9 @@ func absolute(v reflect.Value, dir string) {
 	}
 }
 
+// longestSecret is larger than any password or sealing secret.
+const longestSecret = 64 << 10
+
 func (d *decoder) secrets(fields map[string]reflect.Value, path string) {
 	for name, field := range fields {
 		source, ok := fields[name+"_file"]
@@ -430,38 +436,12 @@ func (d *decoder) secrets(fields map[string]reflect.Value, path string) {
 			d.fault(at, "and %s are both given: keep one", name)
 			continue
 		}
-		text, err := ReadSecret(source.String())
+		text, err := gatehouse.ReadSecret(source.String(), longestSecret)
 		if err != nil {
-			d.fault(at, "%v", err)
+			d.lose(gatehouse.FaultOf(at, err))
 			d.lost[join(path, name)] = true
 			continue
 		}
 		field.SetString(strings.TrimRight(string(text), "\r\n"))
 	}
-}
-
-const longestSecret = 64 << 10
-
-// ReadSecret reads a file that must not be everybody's to read.
-func ReadSecret(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", path) // a device or a FIFO might never end
-	case info.Mode().Perm()&0o007 != 0:
-		return nil, fmt.Errorf("%s is open to everybody on the machine: chmod 600 it", path)
-	case info.Size() > longestSecret:
-		return nil, fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, longestSecret)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, fmt.Errorf("%s is empty", path)
-	}
-	return text, nil
 }

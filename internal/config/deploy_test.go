@@ -85,7 +85,11 @@ func load(t *testing.T, text string) (*config.Config, error) {
 			t.Fatal(err)
 		}
 	}
-	return config.Parse(filepath.Join(dir, "gatehouse.yaml"), []byte(text))
+	file := filepath.Join(dir, "gatehouse.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Read(file)
 }
 
 // certificate is some certificate, PEM.

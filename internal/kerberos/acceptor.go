@@ -78,15 +78,10 @@ func New(cfg Config, replays Replays, now func() time.Time, log *slog.Logger) (*
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	all, err := load(cfg.KeytabFile)
-	if err != nil {
-		return nil, fmt.Errorf("windows: keytab_file: %w", err)
-	}
 	a := &Acceptor{cfg: cfg, replays: replays, now: now, log: log, realms: map[string]string{}}
-	a.service, _ = types.ParseSPNString(cfg.ServicePrincipal)
-	a.keys = keysOf(all, a.service)
-	if len(a.keys.Entries) == 0 {
-		return nil, fmt.Errorf("windows: keytab_file: has no AES key of %s; it has %s", cfg.ServicePrincipal, contents(all))
+	var err error
+	if a.service, a.keys, err = cfg.keys(); err != nil {
+		return nil, fmt.Errorf("windows: keytab_file: %w", err)
 	}
 	for _, e := range a.keys.Entries {
 		a.realms[e.Principal.Realm] = cfg.Directory

@@ -95,6 +95,20 @@ func (c Config) Validate(directories []string) []gatehouse.Fault {
 	return faults
 }
 
+// Files says what is wrong with KeytabFile, of a Config that has its defaults.
+func (c Config) Files() []gatehouse.Fault {
+	if c.KeytabFile == "" {
+		return nil
+	}
+	_, _, err := c.keys()
+	if err == nil {
+		return nil
+	}
+	f := gatehouse.FaultOf("keytab_file", err)
+	f.Fix = cure(c, err)
+	return []gatehouse.Fault{f}
+}
+
 // Prefixes are Networks, read.
 func (c Config) Prefixes() []netip.Prefix {
 	var list []netip.Prefix

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -37,23 +36,9 @@ func load(path string) (kt *keytab.Keytab, err error) {
 			kt, err = nil, fmt.Errorf("%s is not a keytab: %v", path, v)
 		}
 	}()
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", path)
-	case info.Mode().Perm()&0o007 != 0:
-		return nil, fmt.Errorf("%s is open to everybody on the machine: chmod 600 it", path)
-	}
-	f, err := os.Open(path)
+	data, err := gatehouse.ReadSecret(path, largestKeytab)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, largestKeytab))
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, err
 	}
 	kt = new(keytab.Keytab)
 	if err := kt.Unmarshal(data); err != nil {
@@ -74,6 +59,20 @@ func keysOf(all *keytab.Keytab, service types.PrincipalName) *keytab.Keytab {
 		kept.Entries = append(kept.Entries, e)
 	}
 	return kept
+}
+
+// keys are what the configuration says of the service: its name, and the keys
+// of it that are used.
+func (c Config) keys() (service types.PrincipalName, kept *keytab.Keytab, err error) {
+	all, err := load(c.KeytabFile)
+	if err != nil {
+		return service, nil, err
+	}
+	service, _ = types.ParseSPNString(c.ServicePrincipal)
+	if kept = keysOf(all, service); len(kept.Entries) == 0 {
+		return service, nil, fmt.Errorf("has no AES key of %s; it has %s", c.ServicePrincipal, contents(all))
+	}
+	return service, kept, nil
 }
 
 // contents says what is in a keytab, without the keys.
@@ -125,6 +124,10 @@ func unnumbered(kt *keytab.Keytab) bool {
 
 // cure is what to do about a keytab that New refuses.
 func cure(cfg Config, err error) string {
+	file := (*gatehouse.FileError)(nil)
+	if errors.As(err, &file) && file.Err == nil && file.Fix != "" {
+		return file.Fix
+	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "AES") {
 		return "put a keytab there that Gatehouse, and nobody else, may read"
 	}

@@ -34,7 +34,7 @@ func TestWhatCheckFinds(t *testing.T) {
 	}{
 		{"a keytab that is not there", filepath.Join(t.TempDir(), "no.keytab"), office, failure, "no such file"},
 		{"a folder", t.TempDir(), office, failure, "is not a file"},
-		{"a keytab that everybody may read", file(t, 0o644, corpKey), office, failure, "chmod 600"},
+		{"a keytab that everybody may read", file(t, 0o644, corpKey), office, failure, "open to everybody"},
 		{"a file that is no keytab", garbage, office, failure, "is not a keytab"},
 		{"an empty keytab", file(t, 0o600), office, failure, "is not a keytab"},
 		{"a keytab with RC4 alone", file(t, 0o600, weak), office, failure, "it has " + service + "@" + corp + " version 3 key type 23"},

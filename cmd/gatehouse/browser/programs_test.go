@@ -108,33 +108,54 @@ func byAuthorization(t *testing.T, b *tab) {
 }
 
 // asked shows the page on which a program asks to be signed in.
-func asked(b *tab) {
+func asked(b *tab) *waiting { b.t.Helper(); return askedFrom(b, nil) }
+
+// waiting is a program that waits under a code.
+type waiting struct {
+	*listener
+	UserCode, DeviceCode string
+}
+
+// askedFrom is asked, by a program at another address.
+func askedFrom(b *tab, ip net.IP) *waiting {
 	b.t.Helper()
-	w := &world{house: b.house}
-	p := listening(b.t, w)
-	var device struct{ UserCode string }
-	p.call(b.t, w, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, &device)
-	b.open("/device").typeIn("#user_code", device.UserCode)
+	p := &waiting{listener: listening(b.t, &world{house: b.house})}
+	if ip != nil {
+		p.client.Transport = &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}}).DialContext}
+	}
+	p.call(b.t, &world{house: b.house}, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, p)
+	b.open("/device").typeIn("#user_code", strings.ToLower(p.UserCode))
 	b.goes(func() { b.click("main button") })
+	return p
+}
+
+// fetch takes the token that the person agreed to.
+func (p *waiting) fetch(b *tab) {
+	b.t.Helper()
+	var token struct{ AccessToken string }
+	p.call(b.t, &world{house: b.house}, "/oidc/token", map[string]string{"clientId": p.id, "clientSecret": p.secret, "deviceCode": p.DeviceCode,
+		"grantType": "urn:ietf:params:oauth:grant-type:device_code"}, &token)
+}
+
+// newPlace lets a program at an address where the person has not been act for
+// them, so that they are told.
+func newPlace(b *tab, ip net.IP) {
+	b.t.Helper()
+	p := askedFrom(b, ip)
+	b.goes(func() { b.click("button[value=agree]") })
+	p.fetch(b)
 }
 
 func byCode(t *testing.T, w *world) {
-	p := listening(t, w)
-	p.client.Transport = &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext} // where nobody has been
-	var device struct{ UserCode, DeviceCode string }
-	p.call(t, w, "/oidc/device_authorization", map[string]string{"clientId": p.id, "clientSecret": p.secret}, &device)
 	b := w.browser(t).signIn("alice")
 	b.open("/device").looks("code")
-	b.typeIn("#user_code", strings.ToLower(device.UserCode))
-	b.goes(func() { b.click("main button") })
-	b.wants("main", device.UserCode, "a tool", "Did somebody send you this link or this code?")
+	p := askedFrom(b, net.IPv4(127, 0, 0, 2)) // where nobody has been
+	b.wants("main", p.UserCode, "a tool", "Did somebody send you this link or this code?")
 	b.looks("consent")
 	b.goes(func() { b.click("button[value=agree]") })
 	b.wants("main", "The program is signed in")
 	b.looks("agreed")
-	var token struct{ AccessToken string }
-	p.call(t, w, "/oidc/token", map[string]string{"clientId": p.id, "clientSecret": p.secret, "deviceCode": device.DeviceCode,
-		"grantType": "urn:ietf:params:oauth:grant-type:device_code"}, &token)
+	p.fetch(b)
 	b.open("/").looks("a sign-in in a new place")
 	b.wants("main", "A command-line sign-in in a new place.", "127.0.0.2", "It was me")
 	b.open("/me/sessions").looks("command-line sign-ins")
