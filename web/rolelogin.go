@@ -115,7 +115,7 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 	if carry == "" {
 		return s.leave(w, r, back, toProgram, "")
 	}
-	p := carryPage{frame: s.frame(v, ""), Answer: carry}
+	p := carryPage{frame: s.frame(v, "problem.js"), Answer: carry}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "carry.html", p)
 }

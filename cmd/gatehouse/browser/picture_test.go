@@ -130,6 +130,7 @@ var shots = []shot{
 		p.awsLogin(b)
 		b.click(`[value="444455556666/PowerUser"]`)
 	}},
+	{"carry", "bob", wide, 560, func(b *tab) { listening(b.t, &world{house: b.house}).carry(b) }},
 	{"problem", "alice", wide, 640, func(b *tab) { b.open("/nowhere") }},
 }
 

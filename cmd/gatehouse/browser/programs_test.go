@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -43,6 +44,24 @@ var programWalks = []walk{
 		b.chosenInSight()
 		b.click("button[value=agree]")
 		p.hears(t, "code")
+	}},
+	{"what aws login on another computer waits for fits its box, and can be copied", func(t *testing.T, w *world) {
+		b := w.browser(t)
+		b.permit("clipboard-read", browser.PermissionSettingGranted)
+		b.permit("clipboard-write", browser.PermissionSettingGranted)
+		b.signIn("bob")
+		listening(t, w).carry(b)
+		b.wants("h1", "Paste this into your terminal")
+		b.looks("what to paste")
+		b.click("[data-copy-desk] button")
+		b.until("the copy", `document.querySelector("[data-copy-desk] button").innerText === "Copied"`)
+		if text := eval[string](b, "navigator.clipboard.readText()"); text == "" || text != b.value("textarea") {
+			t.Errorf("copied is %q", text)
+		}
+		plain := w.browser(t).withoutScripts()
+		plain.open("/login").signIn("bob")
+		listening(t, w).carry(plain)
+		plain.looks("what to paste, without scripts")
 	}},
 	{"aws login is asked once more for a role whose rule asks", func(t *testing.T, w *world) {
 		p := listening(t, w)
@@ -113,6 +132,16 @@ func manyForAWSLogin(t *testing.T, b *tab) {
 	b.looks("aws login with 300 roles")
 	b.click("button[value=agree]")
 	p.hears(t, "code")
+}
+
+// carry leads the tab to the text that a person carries to another computer.
+func (p *listener) carry(b *tab) {
+	b.t.Helper()
+	p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/cross-device", "code_challenge_method", "SHA-256",
+		"redirect_uri", b.house.Portal+"/v1/sessions/confirmation")
+	b.wants("main", "It waits on another computer")
+	b.click(`[value="444455556666/PowerUser"]`)
+	b.goes(func() { b.click("button[value=agree]") })
 }
 
 // listener is a program that waits for an answer on a port of its own.
