@@ -115,7 +115,7 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	if saml.IsAWS(req.Provider) {
 		to := "/"
 		if req.RelayState != "" {
-			to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+			to = "/go?" + url.Values{"destination": {req.RelayState}}.Encode()
 		}
 		redirect(w, to)
 		return nil
