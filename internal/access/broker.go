@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -234,6 +235,14 @@ func (b *Broker) Longest(ctx context.Context, e gatehouse.Entitlement) (most tim
 		return known, true
 	}
 	return e.MaxSession, false
+}
+
+// Opens reports whether a console of the account can be opened at the page
+// that is wished for, as Grant judges it.
+func (b *Broker) Opens(account gatehouse.Account, region, wish string) bool {
+	_, err := b.d.AWS.Destination(account, cmp.Or(region, account.Region), wish)
+	var invalid *gatehouse.Invalid
+	return !errors.As(err, &invalid) || invalid.Field != "destination"
 }
 
 // Explain says why the session's person has a role of an account, or why not

@@ -228,6 +228,16 @@ func (w *world) Destination(_ gatehouse.Account, region, wish string) (string, e
 	return "https://console/" + region + wish, nil
 }
 
+func TestAPageOpensWhereAGrantWouldOpenIt(t *testing.T) {
+	_, b := newWorld(t)
+	account := gatehouse.Account{ID: payments, Region: "eu-west-1"}
+	for wish, want := range map[string]bool{"https://evil.example/": false, "/s3": true} {
+		if got := b.Opens(account, "", wish); got != want {
+			t.Errorf("%s opens: %v, want %v", wish, got, want)
+		}
+	}
+}
+
 func (w *world) Audience(gatehouse.Account) string  { return "urn:amazon:webservices" }
 func (w *world) Recipient(gatehouse.Account) string { return "https://signin/saml" }
 
