@@ -15,7 +15,7 @@ import (
 
 // ownWords are the files that may hold what people read, and those whose
 // words only operators see: on the command line, or in a configuration.
-var ownWords = []string{"words.go", "problem.go", "config.go", "check.go", "probe.go"}
+var ownWords = []string{"words.go", "problem.go", "config.go", "check.go", "listen.go", "probe.go"}
 
 // unread are the calls whose texts no page shows: errors, logs, headers,
 // expressions.
