@@ -79,7 +79,8 @@ func (s *Store) appendOn(ctx context.Context, on driver.Conn, links []gatehouse.
 	return broken, err
 }
 
-// appenderOn is the appender of the connection that writes.
+// appenderOn is the appender of the connection that writes. That of another
+// connection is left alone: it is closed, and its statements with it.
 func (s *Store) appenderOn(ctx context.Context, on driver.Conn) (*appender, error) {
 	if s.appender != nil && s.appender.on == on {
 		return s.appender, nil
