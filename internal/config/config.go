@@ -226,6 +226,18 @@ func (c *Config) load(d *decoder) {
 	d.judge(d.independent(faults, ofPolicy))
 }
 
+// Idle lists the keys that are given and that nothing uses yet.
+func (c *Config) Idle() []string {
+	var keys []string
+	for key, list := range map[string][]string{"administrators": c.Access.Administrators, "audit.readers": c.Audit.Readers} {
+		if len(list) > 0 {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // Awaited lists the service providers that rules name and whose metadata may
 // yet come into saml.metadata_dir, which is read while we run.
 func (c *Config) Awaited() []string {
