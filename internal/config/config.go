@@ -1,7 +1,8 @@
 // Package config reads the one YAML file into every room's Config.
 //
 // Unknown keys are refused, and all faults are reported together, each with
-// file, line and key: an operator mends a file once, not fault by fault.
+// file, line and key: an operator mends a file once, not fault by fault. The
+// files that it names are looked at with the rest, before anybody opens one.
 // Relative paths are seen from the file's own folder, secrets come from *_file
 // keys or ${ENVIRONMENT}. What a key means, and what is right for it, is the
 // business of the room that owns it.
