@@ -26,6 +26,7 @@ lint:
 	go mod verify >/dev/null
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/gatehouse || exit 1; done
 
 # The public database, or the copy that GATEHOUSE_VULNDB names (file:///...).
 vuln:

@@ -29,6 +29,11 @@ var (
 	ErrAccountLocked      = errors.New("account locked")
 	ErrAccountHours       = errors.New("sign-in not allowed at this time or place")
 
+	// ErrTooManyGroups: the person is in more groups than are read, or groups
+	// are nested deeper than they are followed. It stays so until the directory,
+	// or what is asked of it, is changed.
+	ErrTooManyGroups = errors.New("too many groups")
+
 	// ErrPasswordRefused: the old password was right, and the new one breaks a
 	// rule of the directory's; see PasswordRefused for which.
 	ErrPasswordRefused = errors.New("new password refused")
@@ -75,7 +80,7 @@ var (
 
 // Unavailable says which dependency did not answer. It is an ErrUnavailable.
 type Unavailable struct {
-	What string // "directory", "store", "AWS STS", "AWS sign-in"
+	What string // "directory", "store", "AWS STS", "AWS sign-in"; on the laptop "portal"
 	Name string // which one: a directory's name, a host
 	Err  error
 }

@@ -399,6 +399,19 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText implements encoding.TextMarshaler, which JSON and YAML honour.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// Lent is a Secret in memory that its owner uses again as soon as the call that
+// it was given to has returned: whoever wants it for longer makes a copy.
+type Lent []byte
+
+// Format implements fmt.Formatter, as Secret's does.
+func (Lent) Format(s fmt.State, verb rune) { Secret("").Format(s, verb) }
+
+// LogValue implements slog.LogValuer.
+func (Lent) LogValue() slog.Value { return Secret("").LogValue() }
+
+// MarshalText implements encoding.TextMarshaler, which JSON and YAML honour.
+func (Lent) MarshalText() ([]byte, error) { return Secret("").MarshalText() }
+
 // GroupDigits writes an account's number as people read it: 1111 2222 3333.
 func GroupDigits(account string) string {
 	if !AccountID.MatchString(account) {

@@ -1,6 +1,9 @@
 package gatehouse_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -74,5 +77,25 @@ func TestWhatCountsAsOneClient(t *testing.T) {
 				t.Errorf("Network(%q) = %q, want %q", tc.ip, got, tc.want)
 			}
 		})
+	}
+}
+
+func TestSecretsAreNotSeen(t *testing.T) {
+	for _, secret := range []any{gatehouse.Secret("hunter2"), gatehouse.Lent("hunter2")} {
+		var log strings.Builder
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("a", "b", secret, "c", []any{secret})
+		text, err := json.Marshal(map[string]any{"a": secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := log.String() + string(text)
+		for _, verb := range []string{"%v", "%s", "%q", "%x", "%d", "%+v", "%#v"} {
+			seen += fmt.Sprintf(verb+verb, secret, struct{ In any }{secret})
+		}
+		for _, form := range []string{"hunter2", "68756e746572", "104 117", "aHVudGVy"} {
+			if strings.Contains(seen, form) {
+				t.Errorf("%T is seen as %s in %s", secret, form, seen)
+			}
+		}
 	}
 }

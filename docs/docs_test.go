@@ -542,7 +542,7 @@ func TestWhatPeopleSeeIsWhatThePagesSay(t *testing.T) {
 }
 
 func TestReasonsOfTheRecordAreOnesThatAreGiven(t *testing.T) {
-	given := read(t, top+"/internal/access/broker.go") + read(t, top+"/internal/access/again.go") + read(t, top+"/ldap/password.go") + read(t, top+"/ldap/search.go")
+	given := read(t, top+"/internal/access/broker.go") + read(t, top+"/internal/access/again.go") + read(t, top+"/ldap/password.go") + read(t, top+"/ldap/search.go") + read(t, top+"/ldap/groups.go")
 	for _, row := range rows(read(t, "operations.md")) {
 		if words(row[0])[0] != "reason" {
 			continue

@@ -44,7 +44,7 @@ func (p *pool) dial(ctx context.Context, s *server) (*conn, error) {
 	encrypted, err := encrypt(ctx, socket, s, conf)
 	if err != nil {
 		socket.Close()
-		return nil, handshakeFault(inTime(ctx, err), asked)
+		return nil, handshakeFault(err, asked)
 	}
 	c := &conn{Conn: goldap.NewConn(encrypted, true), socket: socket, server: s, opened: p.now(), used: p.now(),
 		state: encrypted.ConnectionState(), doubted: asked}
@@ -56,14 +56,12 @@ func (p *pool) dial(ctx context.Context, s *server) (*conn, error) {
 // which cannot be interrupted and drops the reason why a certificate was refused.
 func encrypt(ctx context.Context, socket net.Conn, s *server, conf *tls.Config) (*tls.Conn, error) {
 	if !s.tls {
-		stop := context.AfterFunc(ctx, func() { socket.Close() })
-		err := startTLS(socket)
-		if !stop() || err != nil {
-			return nil, errors.Join(err, ctx.Err())
+		if err := during(ctx, socket, func() error { return startTLS(socket) }); err != nil {
+			return nil, fmt.Errorf("StartTLS with %s: %w", s.host, err)
 		}
 	}
 	encrypted := tls.Client(socket, conf)
-	if err := encrypted.HandshakeContext(ctx); err != nil {
+	if err := during(ctx, socket, func() error { return encrypted.HandshakeContext(ctx) }); err != nil {
 		return nil, fmt.Errorf("TLS with %s: %w", s.host, err)
 	}
 	return encrypted, nil
@@ -77,14 +75,14 @@ var startTLSRequest = append([]byte{0x30, 0x1d, 0x02, 0x01, 0x01, 0x77, 0x18, 0x
 // more, so that nothing sent in clear can be taken for something encrypted.
 func startTLS(rw io.ReadWriter) error {
 	if _, err := rw.Write(startTLSRequest); err != nil {
-		return fmt.Errorf("asking for StartTLS: %w", err)
+		return fmt.Errorf("asking: %w", err)
 	}
 	answer, err := ber.ReadPacket(io.LimitReader(rw, 16<<10))
 	if err != nil {
-		return fmt.Errorf("reading the answer to StartTLS: %w", err)
+		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if len(answer.Children) < 2 || answer.Children[1].Tag != goldap.ApplicationExtendedResponse {
-		return errors.New("the answer to StartTLS makes no sense")
+		return errors.New("the answer makes no sense")
 	}
 	if err := goldap.GetLDAPError(answer); err != nil {
 		return fmt.Errorf("%w: %w", errNoStartTLS, err)
@@ -92,23 +90,35 @@ func startTLS(rw io.ReadWriter) error {
 	return nil
 }
 
-// inTime says that time ran out, where that is why err came about.
-func inTime(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), err)
-}
+// silence is a deadline that passed without an answer. What the socket said
+// when we closed it under the wait tells nothing more, and is left out.
+type silence struct{ allowed time.Duration }
+
+func (e *silence) Error() string { return fmt.Sprintf("no answer within %v", e.allowed) }
+
+// Unwrap makes it what a context says whose deadline has passed.
+func (e *silence) Unwrap() error { return context.DeadlineExceeded }
 
 // during runs f, which talks over c, and closes the socket under it when ctx
 // ends. After an error of the transport c must not be used again.
-func (c *conn) during(ctx context.Context, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { c.socket.Close() })
-	err := f()
-	if !stop() && err == nil {
-		return ctx.Err() // too late, and the socket is gone under the next call
+func (c *conn) during(ctx context.Context, f func() error) error { return during(ctx, c.socket, f) }
+
+func during(ctx context.Context, socket io.Closer, f func() error) error {
+	var allowed time.Duration
+	if deadline, ok := ctx.Deadline(); ok {
+		allowed = time.Until(deadline).Round(100 * time.Millisecond)
 	}
-	return inTime(ctx, err)
+	stop := context.AfterFunc(ctx, func() { socket.Close() })
+	err := f()
+	inTime := stop()
+	_, answered := resultCode(err)
+	switch {
+	case inTime && (err == nil || ctx.Err() == nil), answered:
+		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &silence{allowed} // if f was done: too late, and the socket is gone under the next call
+	}
+	return ctx.Err()
 }
 
 // bind binds as dn. The result may be there when the error is, too: its

@@ -165,7 +165,7 @@ func (d *Directory) domains() []*Directory {
 //
 // Errors: ErrInvalidCredentials, ErrUnknownPerson (nobody, or more than one);
 // ErrPasswordExpired, ErrPasswordMustChange and the ErrAccount… kinds, only
-// when the password was right; ErrUnavailable. All but the last and admit's
+// when the password was right; ErrTooManyGroups; ErrUnavailable. All but the last and admit's
 // own have a method Reason() string: see the package's comment.
 func (d *Directory) Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error) {
 	if err := checkPassword(password); err != nil {
@@ -202,7 +202,7 @@ func (d *Directory) Authenticate(ctx context.Context, username string, password 
 // state of their account. Here, other than at sign-in, nested groups of
 // Active Directory have their Via, for people to read.
 //
-// Errors: ErrUnknownPerson, ErrUnavailable.
+// Errors: ErrUnknownPerson, ErrTooManyGroups, ErrUnavailable.
 func (d *Directory) Find(ctx context.Context, username string) (gatehouse.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
@@ -221,7 +221,7 @@ func (d *Directory) Find(ctx context.Context, username string) (gatehouse.User, 
 // may still be used. It also refuses somebody whom user_filter no longer selects.
 //
 // Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,
-// ErrAccountExpired, ErrUnavailable.
+// ErrAccountExpired, ErrTooManyGroups, ErrUnavailable.
 func (d *Directory) Lookup(ctx context.Context, id string) (gatehouse.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()

@@ -172,8 +172,8 @@ func testGroups(t *testing.T, d *ldap.Directory) {
 	})
 	t.Run("nested too deep is refused, not cut off", func(t *testing.T) {
 		u, err := signIn(t, d, "deep")
-		if !errors.Is(err, gatehouse.ErrUnavailable) || len(u.Groups) > 0 {
-			t.Errorf("%d groups, %v; want ErrUnavailable", len(u.Groups), err)
+		if !errors.Is(err, gatehouse.ErrTooManyGroups) || errors.Is(err, gatehouse.ErrUnavailable) || reason(err) != "groups_too_deep" || len(u.Groups) > 0 {
+			t.Errorf("%d groups, %v; want ErrTooManyGroups", len(u.Groups), err)
 		}
 	})
 }

@@ -29,7 +29,11 @@ const (
 	perSIDFilter = pageSize - 1
 )
 
-var errTooDeep = fmt.Errorf("groups are nested more than %d deep", maxDepth)
+// The bounds, and what a refusal for their sake is called on the record.
+var (
+	errTooDeep  = refuse(gatehouse.ErrTooManyGroups, "groups_too_deep", fmt.Errorf("they are nested more than %d deep", maxDepth))
+	errTooBroad = refuse(gatehouse.ErrTooManyGroups, "too_many_groups", fmt.Errorf("they are more than %d", maxGroups))
+)
 
 // Rules of matching and capabilities of Active Directory (MS-ADTS §3.1.1.3.4).
 const (
@@ -41,7 +45,7 @@ const (
 func (d *Directory) withGroups(ctx context.Context, u gatehouse.User, explain bool) (gatehouse.User, error) {
 	groups, err := d.groups(ctx, u, explain)
 	if err != nil {
-		return gatehouse.User{}, d.unavailable(fmt.Errorf("reading the groups of %s: %w", u.DN, err))
+		return gatehouse.User{}, d.refused(fmt.Errorf("reading the groups of %s: %w", u.DN, err))
 	}
 	u.Groups = groups
 	u.ReadAt = d.now()
@@ -65,7 +69,7 @@ func (d *Directory) groups(ctx context.Context, u gatehouse.User, explain bool) 
 		return groups, err
 	}
 	walked, err := d.windowsWalk(ctx, u)
-	if err != nil && !errors.Is(err, errTooDeep) {
+	if err != nil && !errors.Is(err, gatehouse.ErrTooManyGroups) {
 		return nil, err
 	}
 	return withVia(groups, walked), nil
@@ -120,8 +124,8 @@ func groupFilter(template, dn, username string) string {
 }
 
 // walk goes from the person upwards, a level at a time, through groups below
-// base. further are groups that they are in although no filter tells. With
-// errTooDeep it returns the groups as far as it came.
+// base. further are groups that they are in although no filter tells. Beyond
+// a bound it returns the groups as far as it came.
 func (d *Directory) walk(ctx context.Context, base string, u gatehouse.User, further []gatehouse.Group) ([]gatehouse.Group, error) {
 	var groups []gatehouse.Group
 	seen := map[string]bool{dnKey(u.DN): true}
@@ -129,7 +133,7 @@ func (d *Directory) walk(ctx context.Context, base string, u gatehouse.User, fur
 	for depth := 0; len(level) > 0; depth++ {
 		found, err := d.parents(ctx, base, level, username, depth > 0)
 		if err != nil {
-			return nil, err
+			return groups, err
 		}
 		if depth == 0 {
 			found = append(found, further...)
@@ -144,7 +148,7 @@ func (d *Directory) walk(ctx context.Context, base string, u gatehouse.User, fur
 			return groups, fmt.Errorf("%w, as far as %s", errTooDeep, found[0].DN)
 		}
 		if groups = append(groups, found...); len(groups) > maxGroups {
-			return nil, fmt.Errorf("more than %d groups: %w", maxGroups, errTooMany)
+			return groups, errTooBroad
 		}
 		if !*d.cfg.Nested {
 			break
@@ -202,7 +206,7 @@ func (d *Directory) groupEntries(ctx context.Context, base, filter string, attri
 		entries = append(entries, universal...)
 	}
 	if errors.Is(err, errTooMany) {
-		return nil, fmt.Errorf("more than %d groups: %w", maxGroups, err)
+		return nil, errTooBroad
 	}
 	if err != nil {
 		return nil, err
@@ -303,6 +307,9 @@ func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gateho
 	if code, answered := resultCode(err); answered && (code == goldap.LDAPResultOperationsError || code == goldap.LDAPResultInsufficientAccessRights) {
 		return nil, errHidden
 	}
+	if errors.Is(err, errTooMany) {
+		return nil, errTooBroad
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +321,7 @@ func (d *Directory) tokenGroups(ctx context.Context, u gatehouse.User) ([]gateho
 		return nil, errHidden // everybody has a primary group
 	}
 	if len(sids) > maxGroups {
-		return nil, fmt.Errorf("%d groups, more than %d: %w", len(sids), maxGroups, errTooMany)
+		return nil, errTooBroad
 	}
 	if d.catalog == nil {
 		return d.bySID(ctx, d.cfg.GroupBaseDN, sids)

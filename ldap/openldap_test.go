@@ -238,9 +238,9 @@ func TestTangle(t *testing.T) {
 			t.Errorf("%s: %d groups, %v; want %d", name, len(u.Groups), err, want)
 		}
 	}
-	for _, name := range []string{"deep", "wider"} {
-		if u, err := signIn(t, d, name); !errors.Is(err, gatehouse.ErrUnavailable) || len(u.Groups) > 0 {
-			t.Errorf("%s: %d groups, %v; want a refusal", name, len(u.Groups), err)
+	for name, word := range map[string]string{"deep": "groups_too_deep", "wider": "too_many_groups"} {
+		if u, err := signIn(t, d, name); !errors.Is(err, gatehouse.ErrTooManyGroups) || reason(err) != word || len(u.Groups) > 0 {
+			t.Errorf("%s: %d groups, %v; want a refusal called %s", name, len(u.Groups), err, word)
 		}
 	}
 }

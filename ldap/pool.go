@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func (p *pool) search(ctx context.Context, f func(*conn) error) error {
 	if again == nil && err2 == nil {
 		return nil
 	}
-	return errors.Join(err2, err)
+	return several{err2, err}
 }
 
 // attempt runs f once. When the server is to blame for the error it returns,
@@ -192,19 +193,33 @@ func (p *pool) connect(ctx context.Context, avoid *server, prepare func(context.
 	if i := slices.Index(list, avoid); i >= 0 {
 		list = append(slices.Delete(list, i, i+1), avoid)
 	}
-	all := errors.New("no server answers")
+	var all several
 	for _, s := range list {
 		c, err := p.connectTo(ctx, s, len(list) > 1, prepare)
 		if err == nil {
 			return c, nil
 		}
-		all = errors.Join(all, fmt.Errorf("%s: %w", s.url, err))
+		all = append(all, fmt.Errorf("%s: %w", s.url, err))
 		if ctx.Err() != nil || errors.Is(err, errServiceRefused) {
-			return nil, all
+			break
 		}
 	}
-	return nil, all
+	return nil, fmt.Errorf("no server answers: %w", all)
 }
+
+// several are errors in one line: what one server said, then the next.
+type several []error
+
+func (e several) Error() string {
+	said := make([]string, len(e))
+	for i, err := range e {
+		said[i] = err.Error()
+	}
+	return strings.Join(said, "; ")
+}
+
+// Unwrap makes it all of its errors, as errors.Join does.
+func (e several) Unwrap() []error { return e }
 
 func (p *pool) connectTo(ctx context.Context, s *server, hurry bool, prepare func(context.Context, *conn) error) (*conn, error) {
 	limit := p.cfg.Timeout

@@ -71,7 +71,7 @@ const (
 // Response is a signed SAML Response, ready to be posted.
 type Response struct {
 	ID          string           // of the assertion within
-	Encoded     gatehouse.Secret // base64 of the Response: a bearer token for as long as it may be redeemed
+	Encoded     gatehouse.Secret // base64 of the Response: a bearer token for as long as it may be redeemed; empty where it was appended to the caller's memory
 	Destination string           // where it is to be posted
 	IssuedAt    time.Time
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type IdP struct {
 	ring      atomic.Pointer[keyring]
 	slots     chan struct{} // as many as may sign at once
 	memory    sync.Pool     // of *scratch
+	texts     sync.Pool     // of *gatehouse.Lent, cleared
 }
 
 // New makes an identity provider that signs with the active one of keys.
@@ -68,6 +70,7 @@ func New(cfg Config, endpoints Endpoints, keys []gatehouse.SigningKey, nameIDKey
 		slots:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	p.memory.New = func() any { return &scratch{hash: sha256.New()} }
+	p.texts.New = func() any { return new(gatehouse.Lent) }
 	if _, err := p.Refresh(); err != nil {
 		return nil, err
 	}
@@ -115,15 +118,25 @@ func (p *IdP) NameID(person, serviceProvider string) string {
 	return "_" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Respond makes one signed Response that says a. It does not decide whether a
-// may be said: that is the Broker's business.
+// Respond makes one signed Response that says a, in a text of its own. It does
+// not decide whether a may be said: that is the Broker's business.
 //
 // Errors: a lacks something or has a value that XML or AWS cannot take; the
 // Response for AWS is longer than STS accepts (gatehouse.ErrInvalid); ctx
 // ended while waiting for a turn to sign.
 func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
+	return p.own(func(dst gatehouse.Lent) (gatehouse.Lent, Response, error) { return p.AppendResponse(ctx, dst, a) })
+}
+
+// AppendResponse is Respond into memory of the caller's: it appends the
+// Response to dst, in base64, and leaves Encoded empty. What it appended is a
+// bearer token for as long as it may be redeemed. So whoever uses the memory
+// again must know that nobody reads it any more, which for what was given to
+// an HTTP client or to a page is hard to know; and clears it. On an error
+// there is nothing in it.
+func (p *IdP) AppendResponse(ctx context.Context, dst gatehouse.Lent, a Assertion) (gatehouse.Lent, Response, error) {
 	if err := settle(&a); err != nil {
-		return Response{}, fmt.Errorf("saml: %w", err)
+		return dst, Response{}, fmt.Errorf("saml: %w", err)
 	}
 	m := message{Assertion: a, issuer: p.entityID}
 	if sp := p.providers.Load().all[a.Audience]; sp != nil {
@@ -133,30 +146,41 @@ func (p *IdP) Respond(ctx context.Context, a Assertion) (Response, error) {
 	var session string
 	m.responseID, m.assertionID, session = newIDs()
 	m.SessionIndex = cmp.Or(m.SessionIndex, session)
-	return p.emit(ctx, &m, m.assertionID)
+	return p.emit(ctx, dst, &m, m.assertionID)
 }
 
-// emit writes and signs m when it is its turn.
-func (p *IdP) emit(ctx context.Context, m *message, id string) (Response, error) {
+// own makes a Response with a text of its own out of one that is appended.
+func (p *IdP) own(appended func(dst gatehouse.Lent) (gatehouse.Lent, Response, error)) (Response, error) {
+	memory := p.texts.Get().(*gatehouse.Lent)
+	text, r, err := appended((*memory)[:0])
+	if err != nil {
+		return Response{}, err
+	}
+	r.Encoded = gatehouse.Secret(text)
+	if clear(text); cap(text) <= keptText {
+		*memory = text
+		p.texts.Put(memory)
+	}
+	return r, nil
+}
+
+// emit writes and signs m when it is its turn, and appends it to dst.
+func (p *IdP) emit(ctx context.Context, dst gatehouse.Lent, m *message, id string) (gatehouse.Lent, Response, error) {
 	if err := p.enter(ctx); err != nil {
-		return Response{}, fmt.Errorf("saml: wait to sign: %w", err)
+		return dst, Response{}, fmt.Errorf("saml: wait to sign: %w", err)
 	}
 	defer p.leave()
 	s := p.memory.Get().(*scratch)
 	defer p.keep(s)
 	m.now = p.now().UTC().Truncate(time.Second)
 	if err := s.respond(m, p.ring.Load().by(m.signature)); err != nil {
-		return Response{}, fmt.Errorf("saml: %w", err)
+		return dst, Response{}, fmt.Errorf("saml: %w", err)
 	}
-	if m.AWS != nil && len(s.encoded) > maxAWS {
-		return Response{}, tooLong(len(m.AWS.Roles), len(s.encoded))
+	if n := base64.StdEncoding.EncodedLen(len(s.xml.buf)); m.AWS != nil && n > maxAWS {
+		return dst, Response{}, tooLong(len(m.AWS.Roles), n)
 	}
-	return Response{
-		ID:          id,
-		Encoded:     gatehouse.Secret(s.encoded),
-		Destination: m.Recipient,
-		IssuedAt:    m.now,
-	}, nil
+	dst = base64.StdEncoding.AppendEncode(dst, s.xml.buf)
+	return dst, Response{ID: id, Destination: m.Recipient, IssuedAt: m.now}, nil
 }
 
 func tooLong(roles, characters int) error {
@@ -182,9 +206,12 @@ func (p *IdP) enter(ctx context.Context) error {
 
 func (p *IdP) leave() { <-p.slots }
 
+// keptText is the longest memory of one Response that is kept for the next.
+const keptText = 256 << 10
+
 // keep gives the memory to the next one, unless a giant made it huge.
 func (p *IdP) keep(s *scratch) {
-	if cap(s.xml.buf) <= 256<<10 && cap(s.plain.buf) <= 256<<10 {
+	if cap(s.xml.buf) <= keptText && cap(s.plain.buf) <= keptText {
 		p.memory.Put(s)
 	}
 }

@@ -3,8 +3,11 @@ package saml
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/xml"
 	"errors"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +83,79 @@ func TestResponseLongerThanAWSTakesIsRefused(t *testing.T) {
 
 // The assertion as it is hashed, without its signature, with everything that
 // is random or secret fixed.
+func TestAnAppendedResponseIsAllThatIsAppended(t *testing.T) {
+	p := newTestIdP(t)
+	for _, dst := range []gatehouse.Lent{nil, gatehouse.Lent("before"), append(make(gatehouse.Lent, 0, 64<<10), "before"...)} {
+		text, r, err := p.AppendResponse(t.Context(), dst, awsAssertion(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Encoded != "" || r.ID == "" || r.Destination != testAWSACS || !r.IssuedAt.Equal(noon) {
+			t.Errorf("besides the text: %+v", r)
+		}
+		rest, ok := bytes.CutPrefix(text, dst)
+		document := decoded(t, Response{Encoded: gatehouse.Secret(rest)})
+		if !ok || !bytes.Contains(document, []byte(`ID="`+r.ID+`"`)) || !bytes.HasSuffix(document, []byte("</samlp:Response>")) {
+			t.Errorf("to %q was appended %q, of %+v", []byte(dst), document, r)
+		}
+	}
+}
+
+func TestARefusedResponseAppendsNothing(t *testing.T) {
+	p := newTestIdP(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	incomplete := awsAssertion(1)
+	incomplete.NameID.Value = ""
+	control := awsAssertion(1)
+	control.AWS.RoleSessionName = "a\x01"
+	for name, ask := range map[string]struct {
+		ctx context.Context
+		a   Assertion
+	}{
+		"incomplete":         {t.Context(), incomplete},
+		"XML cannot hold it": {t.Context(), control},
+		"too long for AWS":   {t.Context(), awsAssertion(2000)},
+		"nobody waits":       {gone, awsAssertion(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dst := append(make(gatehouse.Lent, 0, 256<<10), "before"...)
+			text, r, err := p.AppendResponse(ask.ctx, dst, ask.a)
+			if err == nil || string(text) != "before" || r != (Response{}) {
+				t.Errorf("%v, %d bytes, %+v", err, len(text), r)
+			}
+			if after := dst[len(dst):cap(dst)]; len(bytes.Trim(after, "\x00")) > 0 {
+				t.Error("something was written behind what was there")
+			}
+		})
+	}
+}
+
+// What one gets is never what another got, however their memory is shared.
+func TestTextsOfResponsesAreTheirOwn(t *testing.T) {
+	p := newTestIdP(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			var responses []Response
+			for range 8 {
+				r, err := p.Respond(t.Context(), awsAssertion(1))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				responses = append(responses, r)
+			}
+			for _, r := range responses {
+				if raw, err := base64.StdEncoding.DecodeString(string(r.Encoded)); err != nil || !bytes.Contains(raw, []byte(`ID="`+r.ID+`"`)) {
+					t.Errorf("%s has another's text: %v", r.ID, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestGoldenAssertion(t *testing.T) {
 	m := message{Assertion: awsAssertion(2), issuer: testEntityID, assertionID: "_assertion", responseID: "_response", now: noon}
 	m.InResponseTo = "_request"
@@ -170,6 +246,37 @@ func TestIdentifiersAreNamesAndNeverRepeat(t *testing.T) {
 				t.Fatalf("%q", id)
 			}
 			seen[id] = true
+		}
+	}
+}
+
+// None of the bits of what is made in one go is fixed, or goes by another: each
+// pair agrees about as often as coins do. With 4096 throws the deviation is
+// 32; eight times that does not happen by chance.
+func TestAllBitsOfIdentifiersAreRandom(t *testing.T) {
+	const throws, far = 4096, 8 * 32
+	var columns [1 + 3*128][throws / 64]uint64 // the first is all zeros
+	for n := range throws {
+		one, two, three := newIDs()
+		for i, id := range []string{one, two, three} {
+			raw, err := hex.DecodeString(id[1:])
+			if err != nil || len(raw) != 16 {
+				t.Fatalf("%q, %v", id, err)
+			}
+			for bit := range 128 {
+				columns[1+i*128+bit][n/64] |= uint64(raw[bit/8]>>(bit%8)&1) << (n % 64)
+			}
+		}
+	}
+	for i := range columns {
+		for j := range i {
+			differ := 0
+			for w := range columns[i] {
+				differ += bits.OnesCount64(columns[i][w] ^ columns[j][w])
+			}
+			if differ < throws/2-far || differ > throws/2+far {
+				t.Fatalf("bits %d and %d differ %d times in %d", i, j, differ, throws)
+			}
 		}
 	}
 }

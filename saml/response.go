@@ -3,7 +3,6 @@ package saml
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"hash"
 	"time"
@@ -67,23 +66,18 @@ type message struct {
 
 // scratch is the memory that one Response needs while it is made.
 type scratch struct {
-	xml     canonical // the Response
-	plain   canonical // an assertion that goes out encrypted
-	info    canonical // a SignedInfo, as it is hashed
-	encoded []byte
-	hash    hash.Hash
-	digest  [32]byte
+	xml    canonical // the Response
+	plain  canonical // an assertion that goes out encrypted
+	info   canonical // a SignedInfo, as it is hashed
+	hash   hash.Hash
+	digest [32]byte
 }
 
-// respond writes m, signs it and leaves its base64 in s.encoded.
+// respond writes m and signs it.
 func (s *scratch) respond(m *message, k *signer) error {
 	s.xml.reset()
 	s.xml.numbered = m.ECP
-	if err := s.response(m, k); err != nil {
-		return err
-	}
-	s.encoded = base64.StdEncoding.AppendEncode(s.encoded[:0], s.xml.buf)
-	return nil
+	return s.response(m, k)
 }
 
 // response writes m as it is sent. Signatures are filled in from the inside

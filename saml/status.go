@@ -62,7 +62,7 @@ func (p *IdP) Refuse(ctx context.Context, r Request, st Status) (Response, error
 	m := message{issuer: p.entityID, status: st, signature: sp.Signature}
 	m.Recipient, m.InResponseTo, m.Sign, m.ECP = r.ACS, r.ID, SignResponse, r.ECP
 	m.responseID, _, _ = newIDs()
-	return p.emit(ctx, &m, m.responseID)
+	return p.own(func(dst gatehouse.Lent) (gatehouse.Lent, Response, error) { return p.emit(ctx, dst, &m, m.responseID) })
 }
 
 // demands adds to r what m wants of the answer, or says what we do not do.

@@ -109,10 +109,15 @@ async function park() {
 function forgetLine(why = "") {
   if (part("copy-line").hidden) return;
   clearInterval(lineClock);
-  part("line").textContent = said.sayLine;
+  part("line").textContent = lineSays();
   part("copy-line").hidden = true;
   part("park").textContent = said.sayMakeLine;
   part("line-left").textContent = why;
+}
+
+// lineSays is what stands where the line will be.
+function lineSays() {
+  return current().dataset.form === "ini" ? said.sayLineFile : said.sayLine;
 }
 
 // makeAddress shows that there is an address, and copies it.
@@ -260,6 +265,7 @@ function select(tab) {
   const line = form.querySelector("[data-pickup]");
   line.hidden = !line.dataset.pickup.split(" ").includes(tab.dataset.form);
   forgetLine();
+  part("line").textContent = lineSays();
   try {
     localStorage.setItem(rememberedTab, tab.dataset.form);
   } catch {} // storage may be switched off

@@ -231,6 +231,7 @@ type fakeBroker struct {
 	user         gatehouse.User
 	entitlements []gatehouse.Entitlement
 	applications []gatehouse.Application
+	accounts     []gatehouse.Account // that nobody here has a role in
 
 	signInErr, refreshErr, grantErr, signOutErr error
 	changeErr                                   error
@@ -347,6 +348,15 @@ func (f *fakeBroker) Longest(_ context.Context, e gatehouse.Entitlement) (time.D
 	return e.MaxSession, false
 }
 
+func (f *fakeBroker) Opens(account gatehouse.Account, _, wish string) bool {
+	u, err := url.Parse(wish)
+	if err != nil {
+		return false
+	}
+	mine := strings.TrimPrefix(u.Host, account.ID+"-abc123.")
+	return u.Host == "" || mine == "console.aws.amazon.com" || strings.HasSuffix(mine, ".console.aws.amazon.com") && strings.Count(mine, ".") == 4
+}
+
 func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.Explanation {
 	x := f.explanation
 	for _, e := range f.entitlements {
@@ -355,6 +365,16 @@ func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.E
 		}
 	}
 	return x
+}
+
+func (f *fakeBroker) Accounts() []gatehouse.Account {
+	all := slices.Clone(f.accounts)
+	for _, e := range f.entitlements {
+		if !slices.Contains(all, e.Account) {
+			all = append(all, e.Account)
+		}
+	}
+	return all
 }
 
 func (f *fakeBroker) SignOut(_ context.Context, s gatehouse.Session) error {

@@ -22,9 +22,11 @@ type sought struct {
 type pickPage struct {
 	frame
 	Missing  string // a role that the link names and the person does not have
-	Account  string // an account, likewise
+	Account  string // an account, likewise, as far as it is known by name
+	There    string // the account that has other roles of theirs; empty: there is not just one
 	Why      string // where it says why not; empty: the link does not say enough
 	Opens    string // the console page that waits
+	LeftOut  bool   // the link asks for another, which no console of theirs has
 	Keep     string // "?destination=…": what each choice takes along
 	Sections []section
 }
@@ -127,6 +129,44 @@ func only(rows []account) string {
 	return rows[0].Roles[0].Path
 }
 
+// whyOf is where it says why not, for a role or for all of an account.
+func whyOf(account, role string) string {
+	if !gatehouse.RoleName.MatchString(role) {
+		return "/why/" + account
+	}
+	return whyPath(account, role)
+}
+
+// wayToAsk is what to call an account that somebody has no role in, and where
+// it says why not; that is empty for a word that stands for no account.
+func (s *Server) wayToAsk(g sought) (name, why string) {
+	if gatehouse.AccountID.MatchString(g.account) {
+		return gatehouse.GroupDigits(g.account), whyOf(g.account, g.role)
+	}
+	a, ok := s.named(g.account)
+	if !ok {
+		return g.account, ""
+	}
+	return viewOf(a).Name, whyOf(a.ID, g.role) + "?" + url.Values{"account": {accountSlug(a)}}.Encode()
+}
+
+// named is the account that a word for it stands for, whoever asks: a link
+// that somebody shared names it so, and who asks for the role needs the number.
+// It tells no more than who has the whole name already knows, and the number:
+// the beginning of a name finds nothing, nor a name that several have.
+func (s *Server) named(word string) (gatehouse.Account, bool) {
+	var found []gatehouse.Account
+	for _, a := range s.deps.Broker.Accounts() {
+		if accountSlug(a) == strings.ToLower(word) {
+			found = append(found, a)
+		}
+	}
+	if len(found) != 1 {
+		return gatehouse.Account{}, false
+	}
+	return found[0], true
+}
+
 // pick asks which role is meant, and says how to ask for one that is not held.
 func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account) error {
 	p := pickPage{frame: s.frame(v, "")}
@@ -136,18 +176,17 @@ func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account)
 	} else if g.role != "" {
 		p.Missing, status = g.role, http.StatusForbidden
 	}
-	if g.account != "" && len(rows) == 0 {
-		p.Account, status = g.account, http.StatusForbidden
-		rows = nil
+	switch {
+	case g.account != "" && len(rows) == 0:
+		status = http.StatusForbidden
+		p.Account, p.Why = s.wayToAsk(g)
+	case p.Missing != "" && g.account != "" && len(rows) == 1:
+		p.There, p.Why = rows[0].Name, whyOf(rows[0].ID, g.role)
 	}
-	if gatehouse.AccountID.MatchString(g.account) && status != http.StatusOK {
-		p.Why = "/why/" + g.account
-		if gatehouse.RoleName.MatchString(g.role) {
-			p.Why = whyPath(g.account, g.role)
-		}
-	}
-	if wish := g.query.Get("destination"); wish != "" {
-		if u, err := url.Parse(wish); err == nil {
+	if wish := g.query.Get("destination"); wish != "" && len(rows) > 0 {
+		if p.LeftOut = !s.openedBy(v, rows, g.query.Get("region"), wish); p.LeftOut {
+			g.query.Del("destination")
+		} else if u, err := url.Parse(wish); err == nil {
 			p.Opens = u.Host + u.Path
 		}
 	}
@@ -156,4 +195,12 @@ func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account)
 	}
 	p.Sections = sectionsOf(rows)
 	return s.render(w, status, "pick.html", p)
+}
+
+// openedBy reports whether a console of any of the accounts opens at wish.
+func (s *Server) openedBy(v *visit, rows []account, region, wish string) bool {
+	return slices.ContainsFunc(s.held(v.Session).all, func(e gatehouse.Entitlement) bool {
+		mine := slices.ContainsFunc(rows, func(a account) bool { return a.ID == e.Account.ID })
+		return mine && s.deps.Broker.Opens(e.Account, region, wish)
+	})
 }

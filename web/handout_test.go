@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,4 +288,29 @@ func TestPostingPage(t *testing.T) {
 		h.broker.post = &access.Post{URL: "https://signin.aws.amazon.com/saml", SAMLResponse: "eA=="}
 		wantLacks(t, wantStatus(t, h.post(readOnly, h.signIn(), url.Values{"as": {"post"}}), 200), "RelayState")
 	})
+}
+
+// What is kept of the page is the provider's alone: another answer, and
+// another provider's, comes out as if nothing were kept.
+func TestThePostingPageIsMadeForEachAnswer(t *testing.T) {
+	h := newHouse(t)
+	cookie := h.signIn()
+	for _, p := range []access.Post{
+		{URL: "https://wiki.example/acs", SAMLResponse: "Zmlyc3Q+", RelayState: `"><script>`},
+		{URL: "https://wiki.example/acs", SAMLResponse: "c2Vjb25k"},
+		{URL: "https://mail.example/acs", SAMLResponse: "dGhpcmQ=", RelayState: "answer"},
+		{URL: "https://wiki.example/acs", SAMLResponse: "Zm91cnRo", RelayState: "&"},
+	} {
+		h.broker.post = &p
+		u, _ := url.Parse(p.URL)
+		whole := posting{frame: h.server.frame(nil, "post.js"), URL: p.URL, Host: u.Host, SAMLResponse: string(p.SAMLResponse), RelayState: p.RelayState}
+		whole.Narrow = true
+		var want bytes.Buffer
+		if err := h.server.pages.Execute(&want, "post.html", whole); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.String(), wantStatus(t, h.post(readOnly, cookie, url.Values{"as": {"post"}}), 200)); diff != "" {
+			t.Errorf("answer %s at %s (-want +got):\n%s", p.SAMLResponse, p.URL, diff)
+		}
+	}
 }

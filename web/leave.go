@@ -1,6 +1,9 @@
 package web
 
 import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -33,11 +36,18 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request, target, to, lower
 	return s.render(w, http.StatusOK, "leave.html", p)
 }
 
-// posting is the page that posts a SAML Response.
+// posting is the page that posts a SAML Response. AnswerHere, where it is set,
+// holds the place of what is in the form.
 type posting struct {
 	frame
 	URL, Host, SAMLResponse, RelayState string
+
+	AnswerHere string
 }
+
+// answerHere is where the answer goes in the page. Nobody can write it into a
+// URL: it is made anew by each process.
+var answerHere = "answer" + rand.Text()
 
 // Post answers with the page that posts p to its service provider: by a
 // small module, or by its button.
@@ -49,9 +59,39 @@ func (s *Server) Post(w http.ResponseWriter, r *http.Request, p access.Post) err
 	page := posting{frame: s.frame(nil, "post.js"), URL: p.URL, Host: u.Host,
 		SAMLResponse: string(p.SAMLResponse), RelayState: p.RelayState}
 	page.Narrow = true
+	around, err := s.keptAround(page)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Content-Security-Policy", postingPolicy(u))
-	return s.render(w, http.StatusOK, "post.html", page)
+	return s.buffered(w, http.StatusOK, func(b *bytes.Buffer) error {
+		b.Write(around.before)
+		err := s.pages.Part(b, "post.html", "answer", page)
+		b.Write(around.after)
+		return err
+	})
+}
+
+// around is a page without what goes into its form.
+type around struct{ before, after []byte }
+
+// keptAround is what a page has around its answer, made once for each provider
+// that is posted to.
+func (s *Server) keptAround(page posting) (*around, error) {
+	key := keyOf([]byte("post"), []byte(page.URL))
+	if kept, ok := s.kitchen.get(key).(*around); ok {
+		return kept, nil
+	}
+	page.AnswerHere = answerHere
+	var b bytes.Buffer
+	if err := s.pages.Execute(&b, "post.html", page); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
+	}
+	before, after, _ := bytes.Cut(b.Bytes(), []byte(answerHere))
+	made := &around{before, after}
+	s.kitchen.put(key, b.Cap(), made)
+	return made, nil
 }
 
 // postingPolicy lets the form go to any https address, since the provider's

@@ -46,8 +46,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	case err == nil:
 		p.Said, p.Username = signInAgain, echo(who.User.Username)
-	case signInSays[q.Get("said")] != "":
-		p.Said = signInSays[q.Get("said")]
+	case s.says(q.Get("said")) != "":
+		p.Said = s.says(q.Get("said"))
 	case !p.Again && s.triesWindows(r):
 		s.markWindows(w, triedWindows)
 		redirect(w, windowsPath(p.Next, true))
@@ -55,6 +55,8 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.showLogin(w, r, http.StatusOK, p)
 }
+
+func (s *Server) says(said string) string { return signInSays(said, s.cfg.Session.Max) }
 
 // login signs somebody in. Only who has sent the whole form takes a turn: one
 // that comes in byte by byte would keep it from everybody else.
@@ -96,15 +98,20 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who gatehouse.S
 }
 
 // refuse shows why a sign-in failed: on the form again when trying again may
-// help, on a page of its own when something of ours is down.
+// help, on a page of its own when it does not: something of ours is down, or
+// the person's groups cannot be read.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, again loginPage) error {
 	p := s.problem(r, err)
 	if again.Ticket {
 		p = p.ofTicket(err)
 	}
 	p.announce(w)
-	if p.Status >= http.StatusInternalServerError {
+	vain := errors.Is(err, gatehouse.ErrTooManyGroups)
+	if p.Status >= http.StatusInternalServerError || vain {
 		p.AfterForm, p.Href, p.Button = true, loginPath(again.Next), tryAgain
+		if vain {
+			p.Button = toSignIn
+		}
 		return s.render(w, p.Status, "problem.html", p)
 	}
 	again.Refused = &p

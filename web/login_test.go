@@ -46,6 +46,7 @@ func TestRefusedSignIns(t *testing.T) {
 		{"the wrong hour", gatehouse.ErrAccountHours, 401, "cannot sign in now", true},
 		{"too many attempts", &gatehouse.Throttled{Until: start.Add(5 * time.Minute), Why: "person"}, 429, "Try again in 5 minutes.", true},
 		{"too many attempts where the directory counts for ever", &gatehouse.Throttled{Until: start.Add(7 * 24 * time.Hour), Why: "person"}, 429, "Try again in 7 days.", true},
+		{"too many groups have a page of their own", gatehouse.ErrTooManyGroups, 403, "You are in too many groups.", false},
 		{"a directory that is away has a page of its own", away("directory"), 503, "The directory cannot be reached.", false},
 		{"a store that is away has a page of its own", away("store"), 503, "The record store cannot be reached.", false},
 		{"no record, no sign-in", fmt.Errorf("audit: %w", gatehouse.ErrNotRecorded), 503, "could not be put on the record", false},

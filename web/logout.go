@@ -14,8 +14,9 @@ import (
 )
 
 // logout ends the session here and on the record, and then leads on to
-// whoever else is to be told. The browser signs out even when the record
-// cannot be written: keeping somebody signed in would be the worse failure.
+// whoever else is to be told. The browser signs out whatever the store says:
+// keeping somebody signed in would be the worse failure. What the store then
+// still has, the next page says.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	who, err := s.Session(r)
 	path := ""
@@ -26,7 +27,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		path = s.tellOthers(w, r, who)
 	}
 	if err := s.leaveSession(w, r); err != nil {
-		return err
+		s.note(r, "session not ended, but for this browser", err)
+		path = "/login?said=kept"
 	}
 	redirect(w, cmp.Or(path, "/login?said=out"))
 	return nil
@@ -44,15 +46,13 @@ func (s *Server) tellOthers(w http.ResponseWriter, r *http.Request, who gatehous
 	return path
 }
 
-// leaveSession ends this browser's session.
+// leaveSession ends this browser's session. With an error the browser has left
+// it all the same, and the store still has it.
 func (s *Server) leaveSession(w http.ResponseWriter, r *http.Request) error {
-	if err := s.sessions.finish(w, r); err != nil {
-		return err
-	}
 	s.markWindows(w, leftWindows)
 	// Browsers may show no-store pages again on Back (seen in Chromium).
 	w.Header().Set("Clear-Site-Data", `"cache"`)
-	return nil
+	return s.sessions.finish(w, r)
 }
 
 // SignOut ends these sessions of a person's, whichever browsers have them,

@@ -24,7 +24,6 @@ type historyPage struct {
 // event is one hand-out, or one that was refused.
 type event struct {
 	At, Until moment
-	Day       string
 	Account   accountView
 	Role      string
 	Path      string // of the role's page; empty: it is not theirs any more
@@ -101,7 +100,7 @@ func (s *Server) handOuts(ctx context.Context, person string, before time.Time) 
 }
 
 func shownEvent(e gatehouse.Event, held []account) event {
-	shown := event{At: momentOf(e.Time), Day: e.Time.UTC().Format("2 Jan 2006"), What: cmp.Or(formWords[e.Form], string(e.Form)), Scope: e.Scope,
+	shown := event{At: momentOf(e.Time), What: cmp.Or(formWords[e.Form], string(e.Form)), Scope: e.Scope,
 		KeyID: e.AccessKeyID, IP: e.IP, Provider: e.Provider}
 	if e.Kind == gatehouse.EventRefused {
 		shown.Refused = cmp.Or(refusals[e.Reason], refusedSomehow)
@@ -143,8 +142,8 @@ type signIn struct {
 	Began moment
 	Seen  moment
 	Until moment
-	Day   string
 	IP    string
+	Name  string // of the browser
 	How   string
 	Here  bool // this browser's own
 }
@@ -180,9 +179,9 @@ func (s *Server) signInsPage(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	p := sessionsPage{frame: s.frame(v, "")}
 	for _, k := range all {
-		one := k.visit
+		one, here := k.visit, k.visit.Session.ID == v.Session.ID
 		p.Sessions = append(p.Sessions, signIn{ID: k.id, Began: momentOf(one.Began), Seen: momentOf(one.Seen), Until: momentOf(s.sessions.until(&one)),
-			Day: one.Began.UTC().Format("2 Jan 2006"), IP: one.Session.IP, How: strings.Join(one.Session.Methods, ", "), Here: one.Session.ID == v.Session.ID})
+			IP: one.Session.IP, Name: browserName(one.Agent, here), How: strings.Join(one.Session.Methods, ", "), Here: here})
 	}
 	if p.Programs, err = s.programsOf(r.Context(), v.Session.User.Key()); err != nil {
 		return err

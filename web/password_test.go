@@ -47,6 +47,17 @@ func TestChangingThePassword(t *testing.T) {
 		}
 		wantContains(t, wantStatus(t, h.get("/login?said=changed", ""), 200), "Your password is changed.")
 	})
+	t.Run("is said to be done, and sessions that could not be ended to be there", func(t *testing.T) {
+		h := newHouse(t)
+		here := h.signIn()
+		h.records.deny = &gatehouse.Unavailable{What: "store", Name: "db", Err: errors.New("disk full")}
+		res := h.post("/me/password", here, newPassword("hunter2hunter2", "battery staple", "battery staple"))
+		wantStatus(t, res, 303)
+		if c := sessionCookie(t, res); c.MaxAge >= 0 {
+			t.Errorf("the browser keeps %s", c)
+		}
+		wantContains(t, wantStatus(t, h.get(res.Header.Get("Location"), ""), 200), "Your password is changed.", "Not all of your earlier sign-ins could be ended")
+	})
 	t.Run("needs nobody signed in", func(t *testing.T) {
 		h := newHouse(t)
 		wantStatus(t, h.post("/me/password", "", newPassword("hunter2hunter2", "battery staple", "battery staple")), 303)

@@ -47,6 +47,7 @@ type pickupPage struct {
 	Role    string
 	Path    string
 	Line    string
+	File    bool // it is for the credentials file
 	Until   moment
 }
 
@@ -73,7 +74,7 @@ func (s *Server) park(w http.ResponseWriter, r *http.Request, v *visit, want wis
 		return writeJSON(w, http.StatusOK, map[string]string{"line": line, "until": until.UTC().Format(time.RFC3339)})
 	}
 	p := pickupPage{frame: s.frame(nil, ""), Account: viewOf(e.Account), Role: e.Role.Name, Path: rolePath(e.Account.ID, e.Role.Name),
-		Line: line, Until: momentOf(until)}
+		Line: line, File: want.ask.Form == gatehouse.FormINI, Until: momentOf(until)}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "pickup.html", p)
 }
@@ -84,14 +85,14 @@ func (s *Server) pickup(w http.ResponseWriter, r *http.Request) error {
 	if err := readForm(r); err != nil {
 		return err
 	}
-	form := gatehouse.Form(r.PostForm.Get("as"))
+	form := export.PickupForm(r.PostForm.Get("as"))
 	text, took, err := s.fetch(r, form)
 	if err != nil {
 		p := s.problem(r, err)
 		said, script := export.PickupRefusal(form, notPickedUp(p))
 		status := p.Status
 		if script {
-			// curl -f passes on nothing of an answer that is not good.
+			// What is run says it; curl -f passes on nothing of an answer that is not good.
 			w.Header().Set("X-Gatehouse-Status", http.StatusText(p.Status))
 			status = http.StatusOK
 		}
@@ -135,7 +136,7 @@ func (s *Server) fetch(r *http.Request, form gatehouse.Form) (export.Text, func(
 		return export.Text{}, nil, err
 	}
 	want := wish{ask: p.Ask, profile: p.Profile}
-	text, err := export.Render(form, g.Credentials, s.options(g, want))
+	text, err := export.Pickup(form, g.Credentials, s.options(g, want))
 	return text, func() { s.took(r, p.Person, []taken{s.takenBy(g, want)}) }, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"gatehouse"
 	"gatehouse/internal/delegate"
@@ -198,12 +197,15 @@ type programView struct {
 	ID, Client, IP     string
 	Role               string // the one that it has; empty: all
 	UsedIP             string // empty: where it began
-	Began, Used, Until string // days and hours: a sign-in may last for weeks
+	Began, Used, Until moment // shown with their days: a sign-in may last for weeks
 	New                []placeView
 }
 
 // placeView is somewhere that the person had not been before.
-type placeView struct{ IP, At string }
+type placeView struct {
+	IP string
+	At moment
+}
 
 // programsOf lists what a person lets programs do.
 func (s *Server) programsOf(ctx context.Context, person string) (views []programView, err error) {
@@ -215,12 +217,13 @@ func (s *Server) programsOf(ctx context.Context, person string) (views []program
 		return nil, err
 	}
 	for _, one := range list {
-		view := programView{ID: one.ID, Client: one.Client, Role: one.Role, IP: one.IP, Began: dated(one.Began), Used: dated(one.Used), Until: dated(one.Until)}
+		view := programView{ID: one.ID, Client: one.Client, Role: one.Role, IP: one.IP,
+			Began: momentOf(one.Began), Used: momentOf(one.Used), Until: momentOf(one.Until)}
 		if one.UsedIP != one.IP {
 			view.UsedIP = one.UsedIP
 		}
 		for _, p := range one.New {
-			view.New = append(view.New, placeView{p.IP, dated(p.At)})
+			view.New = append(view.New, placeView{p.IP, momentOf(p.At)})
 		}
 		views = append(views, view)
 	}
@@ -236,8 +239,6 @@ func (s *Server) strange(r *http.Request, who gatehouse.Session) []programView {
 	}
 	return slices.DeleteFunc(list, func(p programView) bool { return len(p.New) == 0 })
 }
-
-func dated(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
 
 // knowProgram puts the notice of one away.
 func (s *Server) knowProgram(w http.ResponseWriter, r *http.Request, v *visit, id string) error {

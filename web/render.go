@@ -68,11 +68,11 @@ func supportFrom(text string) support {
 
 // moment is a point in time on a page: in UTC as served, and in the reader's
 // own time once the page's module has run.
-type moment struct{ ISO, Text string }
+type moment struct{ ISO, Text, Day string }
 
 func momentOf(t time.Time) moment {
 	t = t.UTC()
-	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC"}
+	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("15:04") + " UTC", Day: t.Format("2 Jan 2006")}
 }
 
 // page is a handler that leaves its failure to serve.
@@ -95,6 +95,11 @@ const largestKept = 1 << 20
 // render writes a page whole: the status goes out only once there is a body
 // for it.
 func (s *Server) render(w http.ResponseWriter, status int, name string, data any) error {
+	return s.buffered(w, status, func(b *bytes.Buffer) error { return s.pages.Execute(b, name, data) })
+}
+
+// buffered is render for a page that fill makes.
+func (s *Server) buffered(w http.ResponseWriter, status int, fill func(b *bytes.Buffer) error) error {
 	b := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if b.Cap() <= largestKept {
@@ -102,7 +107,7 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data any
 		}
 	}()
 	b.Reset()
-	if err := s.pages.Execute(b, name, data); err != nil {
+	if err := fill(b); err != nil {
 		return fmt.Errorf("render: %w", err)
 	}
 	write(w, status, "text/html; charset=utf-8", b.Bytes())

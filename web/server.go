@@ -61,8 +61,16 @@ type Broker interface {
 	// to allow less than its rule.
 	Longest(ctx context.Context, e gatehouse.Entitlement) (most time.Duration, byRole bool)
 
+	// Opens reports whether Grant opens a console of the account at a page.
+	Opens(account gatehouse.Account, region, wish string) bool
+
 	// Explain says why somebody has a role, or why not.
 	Explain(s gatehouse.Session, account, role string) access.Explanation
+
+	// Accounts lists all accounts, whoever asks: to find the number of one
+	// that somebody knows by name.
+	Accounts() []gatehouse.Account
+
 	// Device is a mark for a browser in which the person has just proved who
 	// they are; an Attempt from it then carries it.
 	Device(person string) string

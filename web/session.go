@@ -36,6 +36,7 @@ type visit struct {
 	Session gatehouse.Session `json:"session"`
 	Began   time.Time         `json:"began"` // sign-in; the absolute limit counts from here
 	Seen    time.Time         `json:"seen"`  // last request, to the minute; the idle limit counts from here
+	Agent   agent             `json:"agent"` // what the person signed in with; records from before have none
 }
 
 // keeper keeps sessions in the store. It is a sessions.Store: the cookie
@@ -183,7 +184,7 @@ func (k *keeper) begin(w http.ResponseWriter, r *http.Request, who gatehouse.Ses
 	}
 	old := s.ID
 	now := k.now()
-	s.ID, s.Values[visitKey{}] = "", &visit{Session: who, Began: now, Seen: now}
+	s.ID, s.Values[visitKey{}] = "", &visit{Session: who, Began: now, Seen: now, Agent: agentOf(r.UserAgent())}
 	if err := s.Save(r, w); err != nil {
 		return err
 	}

@@ -235,14 +235,29 @@ func TestSignOutEndsTheSessionEvenUnrecorded(t *testing.T) {
 	wantContains(t, h.logs.String(), "sign-out not recorded")
 }
 
-func TestSignOutWithoutTheStoreTakesTheCookieAndSaysSo(t *testing.T) {
-	h := newHouse(t)
-	cookie := h.signIn()
-	h.records.err = &gatehouse.Unavailable{What: "store", Name: "db", Err: errors.New("refused")}
-	res := h.post("/logout", cookie, url.Values{})
-	wantContains(t, wantStatus(t, res, 503), "The record store cannot be reached.")
-	if c := sessionCookie(t, res); c.MaxAge >= 0 {
-		t.Errorf("the browser keeps %s", c)
+func TestThisBrowserIsSignedOutWhateverTheStoreSays(t *testing.T) {
+	away := &gatehouse.Unavailable{What: "store", Name: "db", Err: errors.New("refused")}
+	for name, refuse := range map[string]func(*fakeRecords){
+		"a store that is down":     func(f *fakeRecords) { f.err = away },
+		"a disk that is full":      func(f *fakeRecords) { f.deny = away },
+		"a failure without a name": func(f *fakeRecords) { f.deny = errors.New("disk I/O error") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			cookie := h.signIn()
+			refuse(h.records)
+			res := h.post("/logout", cookie, url.Values{})
+			wantStatus(t, res, 303)
+			if c := sessionCookie(t, res); c.MaxAge >= 0 || c.Value != "" {
+				t.Errorf("the browser keeps %s", c)
+			}
+			if got := res.Header.Get("Clear-Site-Data"); got != `"cache"` {
+				t.Errorf("Clear-Site-Data %q: Back may show what was there", got)
+			}
+			page := wantStatus(t, h.get(res.Header.Get("Location"), ""), 200)
+			wantContains(t, page, "You are signed out in this browser.", "could not be ended", "at most 12 hours after it began", "end it under My sign-ins")
+			wantContains(t, h.logs.String(), "session not ended, but for this browser")
+		})
 	}
 }
 
@@ -333,4 +348,12 @@ func TestTheStore(t *testing.T) {
 			t.Error("an ended session came back")
 		}
 	})
+}
+
+func TestTooManyGroupsAreExplainedToWhoeverRunsThis(t *testing.T) {
+	h := newHouse(t)
+	h.broker.signInErr = gatehouse.ErrTooManyGroups
+	page := wantStatus(t, h.post("/login", "", credentials("alice", "hunter2hunter2")), 403)
+	wantContains(t, page, "Trying again does not help.", "Ask <bdi>your platform team</bdi>", "2000 groups", "group_base_dn")
+	wantLacks(t, page, "Try again in a minute", "cannot be reached", ">Try again<")
 }

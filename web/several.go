@@ -188,6 +188,5 @@ func (s *Server) section(r *http.Request, l *lot) (string, error) {
 		}
 	}
 	p := s.problem(r, l.err)
-	said, _ := export.PickupRefusal(gatehouse.FormINI, notInFile(l.profile, p))
-	return "# " + said + "\n", l.err
+	return "# " + export.Refusal(notInFile(l.profile, p)) + "\n\n", l.err
 }

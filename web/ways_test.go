@@ -211,9 +211,19 @@ func TestPickup(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a file gets a status, so that nothing is added to it", func(t *testing.T) {
+	t.Run("a file is not answered with what it would hold: a script replaces the section", func(t *testing.T) {
 		h := newHouse(t)
-		wantContains(t, wantStatus(t, h.post("/pickup", "", url.Values{"as": {"ini"}, "code": {"x"}}), 410), "gatehouse: This line was used")
+		file := url.Values{"as": {"pickup"}, "line": {"ini"}, "profile": {"mine"}}
+		cookie := h.signIn()
+		form := url.Values{"as": {"file"}, "code": {h.line(cookie, file)}}
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 200), "umask 077\n", "\n[mine]\naws_access_key_id = ASIA", `echo "gatehouse: wrote mine to $file"`)
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 200), "echo 'gatehouse: This line was used or is over.", ">&2; false")
+		form = url.Values{"as": {"ini"}, "code": {h.line(cookie, file)}}
+		wantContains(t, wantStatus(t, h.post("/pickup", "", form), 410), "gatehouse: This line was used")
+		wantContains(t, wantStatus(t, h.post(readOnly, cookie, file), 200), "sh -c &#39;eval", "in place of an older one of that name")
+	})
+	t.Run("who asks for nothing that a line asks for gets a status", func(t *testing.T) {
+		h := newHouse(t)
 		wantStatus(t, h.post("/pickup", "", url.Values{"code": {"x"}}), 410)
 	})
 	t.Run("no other site may fetch it in a browser", func(t *testing.T) {
@@ -333,6 +343,7 @@ func TestSharedLinks(t *testing.T) {
 	}
 	h := newHouse(t)
 	h.broker.entitlements = append(h.broker.entitlements, entitlement("222233334444", "Data lake", "prod", "", "Analyst"))
+	h.broker.accounts = []gatehouse.Account{{ID: "333344445555", Name: "Identity", Environment: "prod", Owner: "iam-team"}, {ID: "555566667777", Name: "Twin"}, {ID: "666677778888", Name: "twin"}}
 	cookie := h.signIn()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -349,13 +360,27 @@ func TestSharedLinks(t *testing.T) {
 		want       []string
 	}{
 		{"no account: all roles, with the page that waits", "/go?url=" + s3, 200, []string{"Which role?", "eu-central-1.console.aws.amazon.com/s3/home", `href="/roles/444455556666/PowerUser?destination=` + s3}},
-		{"a role that is not held there: those that are", "/go/111122223333/Owner?destination=s3", 403, []string{"You do not have <bdi>Owner</bdi>", `href="/roles/111122223333/Admin?destination=s3"`, `href="/why/111122223333/Owner"`}},
+		{"a role that is not held there: those that are", "/go/111122223333/Owner?destination=s3", 403, []string{"You do not have <bdi>Owner</bdi> in <bdi>Payments</bdi>.", `href="/roles/111122223333/Admin?destination=s3"`, `href="/why/111122223333/Owner"`}},
+		{"no account, and a page that is none of AWS's: left out, and said", "/go?url=https%3A%2F%2Fexample.org%2F", 200, []string{"Which role?", "so it was left out", `href="/roles/444455556666/PowerUser"`}},
+		{"a page that only looks like AWS's", "/go?url=https%3A%2F%2Fconsole.aws.amazon.com.example.org%2F", 200, []string{"so it was left out", `href="/roles/444455556666/PowerUser"`}},
+		{"on the role's page", "/roles/111122223333/ReadOnly?destination=https%3A%2F%2Fexample.org%2F", 200, []string{"is no page of this account's AWS console, so it was left out", `name="destination" value=""`}},
+		{"a page of another account's", "/roles/111122223333/ReadOnly?destination=https%3A%2F%2F444455556666-abc123.eu-west-2.console.aws.amazon.com%2F", 200, []string{"so it was left out", `name="destination" value=""`}},
+		{"what is no address", "/roles/111122223333/ReadOnly?destination=javascript:alert(1)", 200, []string{"so it was left out", `name="destination" value=""`}},
 		{"an account without a role: how to ask", "/go/999999999999/Admin", 403, []string{"You have no role in this account.", `href="/why/999999999999/Admin"`}},
+		{"the same by the account's name", "/go/payments/Owner", 403, []string{"in <bdi>Payments</bdi>.", `href="/why/111122223333/Owner"`}},
+		{"a role that is held nowhere", "/go?role=Owner", 403, []string{"You do not have <bdi>Owner</bdi> in any of these accounts.", "your platform team"}},
+		{"an account without a role by its name: how to ask", "/go/identity/Admin", 403, []string{"<strong><bdi>Identity</bdi> · <bdi>Admin</bdi></strong>", `href="/why/333344445555/Admin?account=identity"`}},
+		{"the whole account", "/go/identity", 403, []string{"<strong><bdi>Identity</bdi></strong>", `href="/why/333344445555?account=identity"`}},
+		{"a number stays one", "/go/333344445555/Admin", 403, []string{"<strong><bdi>3333 4444 5555</bdi> · <bdi>Admin</bdi></strong>", `href="/why/333344445555/Admin"`}},
+		{"the beginning of a name that is not theirs finds nothing", "/go/ident/Admin", 403, []string{"<strong><bdi>ident</bdi> · <bdi>Admin</bdi></strong>", "your platform team"}},
+		{"nor does a name that several have", "/go/twin/Admin", 403, []string{"<strong><bdi>twin</bdi> · <bdi>Admin</bdi></strong>", "your platform team"}},
 		{"an account's name that is unknown", "/go/nowhere", 403, []string{"You have no role in this account.", "your platform team"}},
 	}
 	for _, tt := range asks {
 		t.Run(tt.name, func(t *testing.T) {
-			wantContains(t, wantStatus(t, h.get(tt.link, cookie), tt.status), tt.want...)
+			page := wantStatus(t, h.get(tt.link, cookie), tt.status)
+			wantContains(t, page, tt.want...)
+			wantLacks(t, page, "example.org", "javascript:")
 		})
 	}
 	if len(h.broker.asks) > 0 {
@@ -367,6 +392,20 @@ func TestSharedLinks(t *testing.T) {
 		}
 	}
 	wantContains(t, body(t, h.get("/go/payments/%3Cscript%3E?account=%3Cb%3E", cookie)), "&lt;script&gt;")
+}
+
+// Who came by an account's name asks for it by that name; what else is known of
+// the account stays with those who have a role there.
+func TestWhyNotInAnAccountThatIsKnownByName(t *testing.T) {
+	h := newHouse(t)
+	h.broker.accounts = []gatehouse.Account{{ID: "333344445555", Name: "Identity", Environment: "prod", Owner: "iam-team"}}
+	cookie := h.signIn()
+	page := wantStatus(t, h.get("/why/333344445555/Admin?account=identity", cookie), 200)
+	wantContains(t, page, "Why you do not have Admin in <bdi>Identity</bdi>", "Please give me Admin in the AWS account 3333 4444 5555 (Identity).")
+	wantLacks(t, page, "iam-team", "production")
+	for _, path := range []string{"/why/333344445555/Admin", "/why/333344445555/Admin?account=ident", "/why/999999999999/Admin?account=identity"} {
+		wantLacks(t, wantStatus(t, h.get(path, cookie), 200), "Identity")
+	}
 }
 
 func TestWhy(t *testing.T) {
@@ -426,7 +465,7 @@ func TestMySignIns(t *testing.T) {
 	here, there, third := h.signIn(), h.signIn(), h.signIn()
 	h.broker.user.ID = "0002"
 	stranger := h.signIn()
-	one := regexp.MustCompile(`<h3>([^<]*)</h3>[\s\S]*?name="end" value="([^"]*)"`)
+	one := regexp.MustCompile(`<h3 [^>]*>([^<]*)</h3>[\s\S]*?name="end" value="([^"]*)"`)
 	list := func(cookie string) (ids []string) {
 		for _, m := range one.FindAllStringSubmatch(wantStatus(t, h.get("/me/sessions", cookie), 200), -1) {
 			if m[1] == "This browser" {

@@ -44,7 +44,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	x := s.deps.Broker.Explain(v.Session, number, name)
-	p := whyPage{frame: s.frame(v, "problem.js"), Account: s.knownAs(v, number), Role: name, Misses: x.Misses}
+	p := whyPage{frame: s.frame(v, "problem.js"), Account: s.knownAs(v, number, r.URL.Query().Get("account")), Role: name, Misses: x.Misses}
 	if stale {
 		at := momentOf(v.Session.User.ReadAt)
 		p.Stale = &at
@@ -66,12 +66,17 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return s.render(w, http.StatusOK, "why.html", p)
 }
 
-// knownAs is the account as its holders know it; to everybody else it is a number.
-func (s *Server) knownAs(v *visit, number string) accountView {
+// knownAs is the account as its holders know it; to everybody else it is a
+// number, with the name if they came by it.
+func (s *Server) knownAs(v *visit, number, word string) accountView {
 	for _, row := range s.held(v.Session).rows {
 		if row.ID == number {
 			return row.accountView
 		}
 	}
-	return viewOf(gatehouse.Account{ID: number, Name: gatehouse.GroupDigits(number)})
+	known := gatehouse.Account{ID: number, Name: gatehouse.GroupDigits(number)}
+	if a, ok := s.named(word); ok && a.ID == number {
+		known.Name = a.Name
+	}
+	return viewOf(known)
 }

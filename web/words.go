@@ -23,14 +23,55 @@ import (
 const whomToAsk = "your platform team"
 
 // signInSays is what the sign-in page says of how somebody came there, by the
-// address's `said`.
-var signInSays = map[string]string{
-	"out":     "You are signed out.",
-	"partly":  "You are signed out here. An application may still have you signed in: close the browser to be sure.",
-	"changed": "Your password is changed. Sign in with the new one.",
+// address's `said`. A sign-in lasts for most at most.
+func signInSays(said string, most time.Duration) string {
+	switch said {
+	case "out":
+		return "You are signed out."
+	case "partly":
+		return "You are signed out here. An application may still have you signed in: close the browser to be sure."
+	case "kept":
+		return "You are signed out in this browser. The sign-in itself could not be ended: the record store takes no changes just now. " +
+			"A copy of its cookie counts until it ends by itself, at most " + inWords(most) + " after it began. " +
+			"To end it sooner, sign in later and end it under My sign-ins. Close the browser if an application had you signed in."
+	case "changed":
+		return "Your password is changed. Sign in with the new one."
+	case "changed-only":
+		return "Your password is changed. Sign in with the new one. Not all of your earlier sign-ins could be ended: look at My sign-ins, and end what should not go on."
+	}
+	return ""
 }
 
 const signInAgain = "Sign in again to confirm that it is you."
+
+// browsers and systems are the words by which browsers and command-line
+// clients are known. The order counts: see agentOf.
+var (
+	browsers = []product{
+		{"Edg/", "Edge"}, {"EdgA/", "Edge"}, {"EdgiOS/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"},
+		{"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chromium/", "Chromium"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
+		{"saml2aws/", "saml2aws"}, {"curl/", "curl"},
+	}
+	systems = []product{
+		{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"CrOS", "ChromeOS"}, {"Windows", "Windows"},
+		{"Mac OS X", "macOS"}, {"darwin", "macOS"}, {"Linux", "Linux"}, {"linux", "Linux"},
+	}
+)
+
+// browserName is what a browser is called among a person's sign-ins.
+func browserName(a agent, here bool) string {
+	name := a.Browser
+	if a.System != "" {
+		name = cmp.Or(name, "A browser") + " on " + a.System
+	}
+	switch {
+	case here && name == "":
+		return "This browser"
+	case here:
+		return "This browser, " + name
+	}
+	return cmp.Or(name, "Another browser")
+}
 
 // endings are what was just ended, by the address's `said`.
 var endings = map[string]string{
@@ -67,6 +108,7 @@ func whyTooMany(most int) string { return fmt.Sprintf("Tick at most %d roles at 
 // What buttons do, and where a page leads that leaves us.
 const (
 	tryAgain    = "Try again"
+	toSignIn    = "To the sign-in page"
 	takeKeys    = "Take the keys"
 	openConsole = "Open the console"
 	toConsole   = "the AWS console"

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"gatehouse"
-	"gatehouse/internal/audit"
 	"gatehouse/internal/config"
 	"gatehouse/internal/outside"
 	"gatehouse/internal/store"
@@ -167,37 +166,39 @@ func buildPrevious(t testing.TB) string {
 }
 
 // An upgrade goes replica by replica, so for a while both releases stand on
-// one database, with one configuration: yesterday's.
+// one database, with one configuration: yesterday's. The database is the
+// previous release's; this one brings it up to date while that one works.
 func TestThePreviousReleaseRunsBesideThisOne(t *testing.T) {
 	t.Parallel()
 	old := buildPrevious(t)
-	f := muster(t, 2)
+	f := equip(t, 2)
 	for _, r := range f.replicas {
 		text, err := os.ReadFile(r.config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, r.config, regexp.MustCompile(`(?m)^(drain_delay|limits): .*\n`).ReplaceAllString(string(text), ""))
-		r.stop(t)
-	}
-	f.replicas[0].program = old // on the database that this release has been on
-	for _, r := range f.replicas {
+		r.program = old
 		r.start(t)
 	}
+	before := f.signIn(t)
 	work := f.work(t, 4)
+	f.replicas[1].stop(t)
+	f.replicas[1].program = "gatehouse"
+	f.replicas[1].start(t)
 	time.Sleep(2 * time.Second) // of work on both
 	if wrong := work.end(); len(wrong) > 0 {
 		t.Errorf("%d of %d requests went wrong: %s", len(wrong), work.requests.Load(), wrong[0])
 	}
 	b := f.signIn(t)
 	for _, r := range f.replicas {
-		if res := f.through(t, b, r, "GET", "/"); res.StatusCode != 200 {
-			t.Errorf("%s answers a session with %d", r.program, res.StatusCode)
+		for who, b := range map[string]*browser{"from before": before, "that has just begun": b} {
+			if res := f.through(t, b, r, "GET", "/"); res.StatusCode != 200 {
+				t.Errorf("%s answers a session %s with %d", r.program, who, res.StatusCode)
+			}
 		}
 	}
-	if report, err := audit.Verify(t.Context(), f.store(t)); err != nil || !report.OK() {
-		t.Errorf("verification: %+v, %v", report, err)
-	}
+	f.nothingIsLost(t, before, work)
 	if _, err := config.Load(f.replicas[1].config); err != nil {
 		t.Errorf("yesterday's configuration: %v", err)
 	}

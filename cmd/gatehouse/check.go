@@ -172,7 +172,7 @@ func table(out io.Writer, list []gatehouse.Finding) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	failures := 0
 	for _, f := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.State, f.Subject, f.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.State, f.Subject, line(f.Detail))
 		if f.Fix != "" {
 			fmt.Fprintf(w, "\t\t→ %s\n", f.Fix)
 		}

@@ -110,7 +110,7 @@ func askSTS(tb testing.TB) func() {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	account, assertion := gatehouse.Account{ID: role.Account, Region: "eu-west-1", Provider: "Gatehouse"}, gatehouse.Secret(strings.Repeat("A", 6000))
+	account, assertion := gatehouse.Account{ID: role.Account, Region: "eu-west-1", Provider: "Gatehouse"}, gatehouse.Lent(strings.Repeat("A", 6000))
 	return func() {
 		if _, err := client.AssumeRole(tb.Context(), account, role, assertion, time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			tb.Fatal(err)

@@ -30,8 +30,12 @@ func TestWithTheDiskFullNobodySignsInAndNothingIsHandedOut(t *testing.T) {
 	}
 	_ = filler.Close()
 	noneWithoutRecord(t, g, b)
+	for _, page := range []string{"/", powerUser, "/me/history", "/me/sessions"} { // who is signed in goes on
+		b.get(page).want(t, 200, "Bob")
+	}
 	if err := os.Remove(filler.Name()); err != nil {
 		t.Fatal(err)
 	}
 	g.browser(t).signIn("alice") // it heals by itself
+	b.post(powerUser, "as", "json").want(t, 200, "ASIA")
 }

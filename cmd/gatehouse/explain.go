@@ -58,13 +58,13 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 	case account != "" && !gatehouse.AccountID.MatchString(account):
 		return &usageError{fmt.Sprintf("%q is no account: want twelve digits, or a role's ARN", account), "gatehouse explain --help"}
 	}
-	user, err := findPerson(ctx, cfg, username)
+	user, state, err := findState(ctx, cfg, username)
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "person\t%s (%s)\ndirectory\t%s\nDN\t%s\nidentity\t%s\nsession name\t%s\n\n",
-		shown(user.DisplayName), shown(user.Username), user.Directory, shown(user.DN), shown(user.Key()), access.SessionName(user))
+	fmt.Fprintf(w, "person\t%s (%s)\ndirectory\t%s\nDN\t%s\nstate\t%s\nidentity\t%s\nsession name\t%s\n\n",
+		shown(user.DisplayName), shown(user.Username), user.Directory, shown(user.DN), barred(state), shown(user.Key()), access.SessionName(user))
 	if account == "" {
 		explainGroups(w, user)
 	}
@@ -81,24 +81,52 @@ func explain(ctx context.Context, out io.Writer, cfg *config.Config, username, a
 // name the person themselves: of its other groups it does not tell the way.
 const direct = "memberof"
 
+// barred says in a line whether the account lets its person in.
+func barred(s ldap.State) string {
+	var words []string
+	for _, bar := range s.Bars {
+		words = append(words, bar.Error())
+	}
+	if s.Unseen != "" {
+		words = append(words, "unknown beyond that: the service account does not see "+s.Unseen)
+	}
+	switch {
+	case len(words) == 0:
+		return "no bar to a sign-in"
+	case len(s.Bars) == 0:
+		return "unknown: the service account does not see " + s.Unseen
+	}
+	return strings.Join(words, ", ")
+}
+
 // findPerson reads the person whom a sign-in by that name would be about.
 func findPerson(ctx context.Context, cfg *config.Config, username string) (gatehouse.User, error) {
+	user, _, err := findState(ctx, cfg, username)
+	return user, err
+}
+
+// findState is findPerson, and whether their account lets them in.
+func findState(ctx context.Context, cfg *config.Config, username string) (gatehouse.User, ldap.State, error) {
 	r := &rooms{cfg: askingForDirect(cfg), stop: func() {}}
 	sources, err := r.openDirectories(slog.New(slog.DiscardHandler))
 	if err != nil {
-		return gatehouse.User{}, err
+		return gatehouse.User{}, ldap.State{}, err
 	}
 	defer r.close()
 	home, err := access.Home(ctx, sources, username)
 	if err != nil {
-		return gatehouse.User{}, notFound(username, err)
+		return gatehouse.User{}, ldap.State{}, notFound(username, err)
 	}
 	i := slices.IndexFunc(r.directories, func(d *ldap.Directory) bool { return d.Name() == home.Name() })
 	user, err := r.directories[i].Find(ctx, username)
+	if err != nil {
+		return gatehouse.User{}, ldap.State{}, notFound(username, err)
+	}
+	state, err := r.directories[i].State(ctx, username)
 	if err == nil && r.cfg.Directories[i].Type == ldap.ActiveDirectory && user.Attributes[direct] == nil {
 		user.Attributes[direct] = []string{} // none, which is not the same as not knowing
 	}
-	return user, notFound(username, err)
+	return user, state, notFound(username, err)
 }
 
 // askingForDirect is cfg, asking each Active Directory for direct as well.
@@ -127,7 +155,11 @@ func notFound(username string, err error) error {
 }
 
 func explainGroups(w io.Writer, user gatehouse.User) {
-	fmt.Fprintf(w, "%d groups\n", len(user.Groups))
+	what := "groups"
+	if len(user.Groups) == 1 {
+		what = "group"
+	}
+	fmt.Fprintf(w, "%d %s\n", len(user.Groups), what)
 	for _, g := range user.Groups {
 		fmt.Fprintf(w, "  %s%s\n", shown(g.DN), chain(user, g))
 	}

@@ -59,6 +59,16 @@ const wiki = `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" ent
 // over the configuration.
 func muster(t testing.TB, n int, edits ...string) *fleet {
 	t.Helper()
+	f := equip(t, n, edits...)
+	for _, r := range f.replicas {
+		r.start(t)
+	}
+	return f
+}
+
+// equip has all that n replicas need, and stops in the end those that run.
+func equip(t testing.TB, n int, edits ...string) *fleet {
+	t.Helper()
 	f := &fleet{}
 	edits = append([]string{"tls: {", "# tls: {", "drain_delay: 0s", "drain_delay: 300ms\ntrusted_proxies: [127.0.0.1]\nlimits: {sessions_per_person: 1000000} # everybody at work is Ann",
 		"aws:\n", "saml: {service_providers: [{name: Wiki, metadata_file: wiki.xml}]}\naws:\n",
@@ -73,9 +83,6 @@ func muster(t testing.TB, n int, edits ...string) *fleet {
 		servers = append(servers, "server "+r.address+" max_fails=0;")
 	}
 	f.nginx = outside.StartNginx(t, f.site(t, servers))
-	for _, r := range f.replicas {
-		r.start(t)
-	}
 	t.Cleanup(func() {
 		for _, r := range f.replicas {
 			r.stop(t)
@@ -318,6 +325,8 @@ func TestAnyRequestMayGoToAnyReplica(t *testing.T) {
 	for i := range 12 {
 		f.browser(t).post("/login", "username", "ann", "password", fmt.Sprint("wrong", i))
 	}
+	f.replicas[0].stop(t) // a new process knows as well
+	f.replicas[0].start(t)
 	for _, r := range f.replicas {
 		direct := newBrowser(t, "http://"+r.address, nil)
 		direct.header.Set("Host", "aws.corp.example.com")
@@ -357,8 +366,8 @@ type load struct {
 	keys     []string // the access keys that people got
 }
 
-// work signs n people in who look at their page and take credentials again
-// and again, while others come and sign in.
+// work signs n people in who look at their page, take credentials and open the
+// console again and again, while others come and sign in.
 func (f *fleet) work(t testing.TB, n int) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -377,6 +386,7 @@ func (f *fleet) work(t testing.TB, n int) *load {
 				}
 				l.judge(b, "GET", "/", nil, "1 account, 1 role.")
 				l.judge(b, "POST", developerOfAnn, url.Values{"as": {"json"}}, "ASIA")
+				l.judge(b, "POST", developerOfAnn, url.Values{"as": {"console"}}, "Opening the AWS console")
 			}
 		})
 	}
@@ -500,9 +510,17 @@ func TestAReplicaThatIsKilledLosesNoSessionAndNoRecord(t *testing.T) {
 	work := f.work(t, 4)
 	for range 3 {
 		f.replicas[0].kill() // in the midst of whatever it does
+		for range 10 {       // the other goes on: whoever asks by way of nginx gets there
+			before.get("/").want(t, 200, "1 account, 1 role.")
+			f.signIn(t).post(developerOfAnn, "as", "json").want(t, 200, "ASIA")
+		}
 		f.replicas[0].start(t)
 	}
-	work.end() // who was just being answered may have been told 502
+	for _, w := range work.end() {
+		if !strings.Contains(w, "502 Bad Gateway") { // who was just being answered
+			t.Error(w)
+		}
+	}
 	f.nothingIsLost(t, before, work)
 }
 

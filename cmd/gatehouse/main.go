@@ -14,13 +14,18 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse"
+	"gatehouse/internal/config"
 )
 
 func main() {
+	runtime.MemProfileRate = 0 // until somebody asks for the heap's profile (web/admin.go)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what the first lets finish
@@ -62,12 +67,74 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if name != "" {
 		name = strings.TrimSpace(name) + ": "
 	}
-	fmt.Fprintf(stderr, "gatehouse: %s%v\n", name, err)
+	fmt.Fprintf(stderr, "gatehouse: %s%s\n", name, failure(err, called))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// failure is err in one line, with what to try next; faults of a
+// configuration have a line each, as they have in the file.
+func failure(err error, of *cobra.Command) string {
+	var faults *config.Faults
+	if errors.As(err, &faults) && len(faults.Faults) > 1 {
+		return err.Error()
+	}
+	text := line(err.Error())
+	if try := advice(err, of); try != "" {
+		text += "; try: " + try
+	}
+	return text
+}
+
+// line is text in one line: errors that were joined stand beside each other,
+// each once.
+func line(text string) string {
+	var all, last string
+	for part := range strings.Lines(text) {
+		part = strings.TrimSpace(part)
+		switch {
+		case part == "" || part == last:
+			continue
+		case strings.HasSuffix(all, ":"):
+			all += " "
+		case all != "":
+			all += "; "
+		}
+		all += part
+		last = part
+	}
+	return all
+}
+
+// hinted is a failure with what to try next.
+type hinted struct {
+	error
+	try string
+}
+
+func (e *hinted) Unwrap() error { return e.error }
+
+// advice is what to try next, by kind of failure; nothing where the error
+// says it itself.
+func advice(err error, of *cobra.Command) string {
+	var known *hinted
+	var away *gatehouse.Unavailable
+	switch {
+	case errors.As(err, &known):
+		return known.try
+	case errors.Is(err, gatehouse.ErrTooManyGroups):
+		return "narrow group_base_dn or group_filter, or take the person out of groups; until then they cannot sign in"
+	case !errors.As(err, &away):
+		return ""
+	case away.What == "portal":
+		return "gatehouse login URL, with the address at which a browser shows the portal"
+	case of.Flag("config") == nil:
+		return ""
+	}
+	return "gatehouse check --config " + of.Flag("config").Value.String() + ", which says what to mend"
 }
 
 // command is the whole command line.

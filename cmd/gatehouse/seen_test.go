@@ -144,6 +144,13 @@ func statesInSlapd() string {
 	} {
 		fmt.Fprintf(&b, "dn: uid=%s,%s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: %[1]s\nsn: x\nuserPassword: %[3]s\n%[4]s\n", uid, suffix, outside.SambaPassword, state)
 	}
+	// deep is nested one level more than is followed.
+	fmt.Fprintf(&b, "dn: uid=deep,%s\nobjectClass: inetOrgPerson\nuid: deep\ncn: deep\nsn: x\nuserPassword: %s\n\n", suffix, outside.SambaPassword)
+	for i, member := 0, "uid=deep,"+suffix; i < 11; i++ {
+		dn := fmt.Sprintf("cn=deep-%d,ou=groups,%s", i, suffix)
+		fmt.Fprintf(&b, "dn: %s\nobjectClass: groupOfNames\ncn: deep-%d\nmember: %s\n\n", dn, i, member)
+		member = dn
+	}
 	return b.String()
 }
 
@@ -291,6 +298,7 @@ var seenFromSlapd = []seen{
 	{"password expired, with grace", "graced", 200, "Your password expires today."},
 	{"password must be changed", "must-change", 401, "You must choose a new password first."},
 	{"locked", "frank", 401, invalid},
+	{"groups too deep in each other", "deep", 403, "You are in too many groups."},
 	{"two people", "shared@corp.example.com", 401, invalid},
 	{"nobody", "nobody", 401, invalid},
 }
@@ -305,6 +313,10 @@ func TestWhatPeopleSeeFromOpenLDAP(t *testing.T) {
 	r := realSlapd(t)
 	g := r.serve(t)
 	g.shows(t, seenFromSlapd)
+	var out, errs lines
+	if code := run(t.Context(), []string{"explain", "--config", g.file, "deep"}, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "groups_too_deep") || !strings.Contains(errs.String(), "; try: narrow group_base_dn or group_filter") {
+		t.Errorf("explain ended with %d:\n%s%s", code, &out, &errs)
+	}
 	r.slapd.Freeze()
 	g.browser().post("/login", "username", "alice", "password", outside.SambaPassword).want(t, 503, "The directory cannot be reached.")
 }

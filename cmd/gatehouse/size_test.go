@@ -17,7 +17,8 @@ import (
 // What one binary, its start and its rest may cost.
 const (
 	largestBinary = 30_000_000
-	firstAnswer   = 50 * time.Millisecond
+	firstAnswer   = 50 * time.Millisecond // a wish, which is logged: another machine may be slower
+	demoReady     = time.Second
 	idleMemory    = 25 << 10 // kB of VmRSS
 )
 
@@ -59,6 +60,41 @@ func TestTheBinaryIsOneSmallStaticFileThatStartsSoonAndRestsSmall(t *testing.T) 
 	if runtime.GOOS == "linux" && max(again.resident, again.used) > idleMemory {
 		t.Errorf("at rest it holds %d kB, and %d kB after another request; want at most %d", again.resident, again.used, idleMemory)
 	}
+}
+
+// The demo makes a directory, an AWS, a database and a signing key. The best
+// of several starts counts, since the machine may be busy with something else.
+func TestTheDemoIsReadyWithinASecond(t *testing.T) {
+	binary := build(t)
+	best := time.Hour
+	for range 10 {
+		if best = min(best, demoStart(t, binary)); best < demoReady {
+			t.Logf("ready after %v", best)
+			return
+		}
+	}
+	t.Errorf("ready after %v at best, want less than %v", best, demoReady)
+}
+
+// demoStart is how long the demo takes until it says that all is ready.
+func demoStart(t *testing.T, binary string) time.Duration {
+	t.Helper()
+	cmd := exec.Command(binary, "demo", "--json", "--state", t.TempDir(), "--portal", "localhost:0", "--aws", "127.0.0.1:0", "--ldap", "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	took := time.Since(began)
+	if err != nil || !json.Valid(line) {
+		t.Fatalf("said %q, %v", line, err)
+	}
+	return took
 }
 
 // world is the outside world in a process of its own, and the file to serve.

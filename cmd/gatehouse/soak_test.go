@@ -12,9 +12,9 @@ import (
 )
 
 // Three replicas behind nginx, people at work, and one trouble after another:
-// of the network to the directory, to AWS and to the database, a replica
-// killed, one restarted: each of them once. GATEHOUSE_TEST_SOAK makes it
-// longer: 10m.
+// of the network to the directory, to the database and to both of AWS's
+// endpoints, a replica killed, one restarted: each of these six at least once.
+// GATEHOUSE_TEST_SOAK makes it longer: 10m has every trouble on every wire.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(cmp.Or(os.Getenv("GATEHOUSE_TEST_SOAK"), "20s"))
 	if err != nil {
@@ -23,21 +23,23 @@ func TestSoak(t *testing.T) {
 	f := muster(t, 3)
 	before := f.signIn(t)
 	work := f.work(t, 6)
-	wires := []*faults.Proxy{f.directory, f.database, f.sts}
-	for round, end := 0, time.Now().Add(length); time.Now().Before(end); round++ {
+	wires := []*faults.Proxy{f.directory, f.database, f.sts, f.outskirts.signIn}
+	order := rand.Perm(len(troubles))
+	t.Logf("troubles in the order %v", order)
+	kinds := len(wires) + 2
+	for round, end := 0, time.Now().Add(length); round < kinds || time.Now().Before(end); round++ {
 		r := f.replicas[round%len(f.replicas)]
-		switch round % 5 {
-		case 3:
+		switch kind := round % kinds; kind {
+		case kinds - 2:
 			r.kill()
 			r.start(t)
-		case 4:
+		case kinds - 1:
 			r.stop(t)
 			r.start(t)
-		default:
-			trouble := troubles[rand.IntN(len(troubles))]
-			wires[round%5].Set(trouble.fault)
+		default: // the next round starts with the next trouble
+			wires[kind].Set(troubles[order[(round/kinds+kind)%len(order)]].fault)
 			time.Sleep(time.Duration(rand.IntN(3000)) * time.Millisecond)
-			wires[round%5].Set(faults.Fault{})
+			wires[kind].Set(faults.Fault{})
 		}
 		healed(t, func() bool {
 			for _, r := range f.replicas {
@@ -50,7 +52,7 @@ func TestSoak(t *testing.T) {
 		time.Sleep(time.Second) // all is well for a while
 	}
 	wrong := work.end()
-	kinds, first := map[string]int{}, ""
+	refusals, first := map[string]int{}, ""
 	for _, w := range wrong {
 		kind := "other"
 		for _, known := range []string{"502 Bad Gateway", "504 Gateway", "status 503", "status 502", "EOF"} {
@@ -59,12 +61,12 @@ func TestSoak(t *testing.T) {
 				break
 			}
 		}
-		if kinds[kind]++; kind == "other" && first == "" {
+		if refusals[kind]++; kind == "other" && first == "" {
 			first = w
 		}
 	}
-	t.Logf("%d requests in %v, %d of them turned away meanwhile: %v; %d keys", work.requests.Load(), length, len(wrong), kinds, len(work.keys))
-	if n := kinds["other"]; n > 0 {
+	t.Logf("%d requests in %v, %d of them turned away meanwhile: %v; %d keys", work.requests.Load(), length, len(wrong), refusals, len(work.keys))
+	if n := refusals["other"]; n > 0 {
 		t.Errorf("%d times somebody got neither an answer nor a reason; first: %s", n, first)
 	}
 	f.nothingIsLost(t, before, work)

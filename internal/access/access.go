@@ -31,7 +31,7 @@ type Directory interface {
 	//
 	// Errors: ErrUnknownPerson (nobody, or more than one), ErrInvalidCredentials,
 	// the ErrPassword… and ErrAccount… kinds (only when the directory has
-	// confirmed the password), ErrUnavailable.
+	// confirmed the password), ErrTooManyGroups, ErrUnavailable.
 	Authenticate(ctx context.Context, username string, password gatehouse.Secret, admit func(found gatehouse.User) error) (gatehouse.User, error)
 
 	// ChangePassword gives the person that username means a new password, if
@@ -47,13 +47,16 @@ type Directory interface {
 
 	// Lookup reads a person again by their immutable identifier.
 	// Errors: ErrUnknownPerson, ErrAccountDisabled, ErrAccountLocked,
-	// ErrAccountExpired, ErrUnavailable.
+	// ErrAccountExpired, ErrTooManyGroups, ErrUnavailable.
 	Lookup(ctx context.Context, id string) (gatehouse.User, error)
 }
 
 // IdP makes signed SAML Responses.
 type IdP interface {
 	Respond(ctx context.Context, a saml.Assertion) (saml.Response, error)
+
+	// AppendResponse is Respond into the caller's memory, and has no Encoded.
+	AppendResponse(ctx context.Context, dst gatehouse.Lent, a saml.Assertion) (gatehouse.Lent, saml.Response, error)
 
 	// NameID is the person's opaque, stable name at one service provider.
 	NameID(person, serviceProvider string) string
@@ -77,8 +80,9 @@ type IdP interface {
 type AWS interface {
 	// AssumeRole calls AssumeRoleWithSAML in the account's region. When the
 	// role's own maximum is lower than d it tries once more with an hour, and
-	// says so in Credentials.Lasts. limits narrow what the session may do.
-	AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error)
+	// says so in Credentials.Lasts. limits narrow what the session may do. It
+	// has done with the assertion when it returns, whatever it returns.
+	AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Lent, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error)
 
 	// ConsoleURL trades credentials for a URL that signs a browser in to the
 	// console at destination; when that session ends, AWS leads back to issuer.

@@ -69,7 +69,7 @@ func (t *throttle) remember(ctx context.Context, what, mark string) error {
 func confirmed(err error) bool {
 	return slices.ContainsFunc([]error{
 		gatehouse.ErrPasswordExpired, gatehouse.ErrPasswordMustChange, gatehouse.ErrAccountDisabled,
-		gatehouse.ErrAccountExpired, gatehouse.ErrAccountLocked, gatehouse.ErrAccountHours,
+		gatehouse.ErrAccountExpired, gatehouse.ErrAccountLocked, gatehouse.ErrAccountHours, gatehouse.ErrTooManyGroups,
 	}, func(kind error) bool { return errors.Is(err, kind) })
 }
 

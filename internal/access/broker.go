@@ -1,12 +1,14 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse"
@@ -20,6 +22,7 @@ type Broker struct {
 	throttle throttle
 	shared   handOuts
 	counted  counted
+	texts    sync.Pool // of *gatehouse.Lent, cleared: see assume
 }
 
 // Deps is what a Broker works with.
@@ -234,6 +237,14 @@ func (b *Broker) Longest(ctx context.Context, e gatehouse.Entitlement) (most tim
 	return e.MaxSession, false
 }
 
+// Opens reports whether a console of the account can be opened at the page
+// that is wished for, as Grant judges it.
+func (b *Broker) Opens(account gatehouse.Account, region, wish string) bool {
+	_, err := b.d.AWS.Destination(account, cmp.Or(region, account.Region), wish)
+	var invalid *gatehouse.Invalid
+	return !errors.As(err, &invalid) || invalid.Field != "destination"
+}
+
 // Explain says why the session's person has a role of an account, or why not
 // and what would give it. An empty role is every one that they have there.
 func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation {
@@ -244,6 +255,10 @@ func (b *Broker) Explain(s gatehouse.Session, account, role string) Explanation 
 	}
 	return b.d.Policy.Explain(s.User, account, role)
 }
+
+// Accounts lists every account that the configuration names. It is for finding
+// the number that a name stands for, not for showing.
+func (b *Broker) Accounts() []gatehouse.Account { return b.d.Policy.Accounts() }
 
 // SignOut puts the end of a session on the record.
 func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
@@ -376,16 +391,10 @@ func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, lim
 	account, role := g.Entitlement.Account, g.Entitlement.Role
 	assertion := b.assertion(s, *g)
 	event.SessionName, event.SourceIdentity = assertion.AWS.RoleSessionName, assertion.AWS.SourceIdentity
-	response, err := b.d.IdP.Respond(ctx, assertion)
-	if err != nil {
-		return fmt.Errorf("making the assertion: %w", err)
-	}
-	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
 	if g.Ask.Form == gatehouse.FormPost {
-		g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
-		return nil
+		return b.post(ctx, g, assertion, event)
 	}
-	c, err := b.d.AWS.AssumeRole(ctx, account, role, response.Encoded, g.Ask.Duration, limits)
+	c, err := b.assume(ctx, g, assertion, limits, event)
 	if err != nil {
 		return err
 	}
@@ -405,6 +414,36 @@ func (b *Broker) handOut(ctx context.Context, s gatehouse.Session, g *Grant, lim
 	page := b.d.RolePage(account.ID, role.Name)
 	g.ConsoleURL, err = b.d.AWS.ConsoleURL(ctx, account, c, g.Ask.Duration, page, g.Ask.Destination)
 	return err
+}
+
+// post makes the assertion for a page, in a text of its own: when a page has
+// been read for the last time is not known here.
+func (b *Broker) post(ctx context.Context, g *Grant, a saml.Assertion, event *gatehouse.Event) error {
+	response, err := b.d.IdP.Respond(ctx, a)
+	if err != nil {
+		return fmt.Errorf("making the assertion: %w", err)
+	}
+	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
+	g.Post = &Post{URL: response.Destination, SAMLResponse: response.Encoded, RelayState: g.Ask.Destination}
+	return nil
+}
+
+// assume makes the assertion and trades it for credentials. Nobody has its
+// text after that, so the memory is cleared and used again by the next.
+func (b *Broker) assume(ctx context.Context, g *Grant, a saml.Assertion, limits gatehouse.SessionPolicy, event *gatehouse.Event) (gatehouse.Credentials, error) {
+	memory, ok := b.texts.Get().(*gatehouse.Lent)
+	if !ok {
+		memory = new(gatehouse.Lent)
+	}
+	defer b.texts.Put(memory)
+	text, response, err := b.d.IdP.AppendResponse(ctx, (*memory)[:0], a)
+	if err != nil {
+		return gatehouse.Credentials{}, fmt.Errorf("making the assertion: %w", err)
+	}
+	*memory = text
+	defer clear(text)
+	event.AssertionID, event.Duration = response.ID, g.Ask.Duration
+	return b.d.AWS.AssumeRole(ctx, g.Entitlement.Account, g.Entitlement.Role, text, g.Ask.Duration, limits)
 }
 
 // assertion says what AWS is to be told: who, and exactly the one chosen role.
@@ -514,6 +553,7 @@ var reasons = []struct {
 	{gatehouse.ErrAccountExpired, "account_expired"},
 	{gatehouse.ErrAccountLocked, "account_locked"},
 	{gatehouse.ErrAccountHours, "account_hours"},
+	{gatehouse.ErrTooManyGroups, "too_many_groups"},
 	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
 	{gatehouse.ErrNoSession, "no_session"},
 	{gatehouse.ErrNotEntitled, "not_entitled"},

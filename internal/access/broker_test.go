@@ -34,7 +34,9 @@ type world struct {
 	failsUnseen bool // nobody knows yet that the record fails
 	counts      map[string]counter
 	learnt      map[string]string
-	asked       []time.Duration // durations that STS was asked for
+	asked       []time.Duration  // durations that STS was asked for
+	lent        []gatehouse.Lent // assertions that it was given, in the memory that they were given in
+	handed      []string         // what that memory held at the time
 	limits      []gatehouse.SessionPolicy
 	lasts       time.Duration // what STS grants at most; zero: anything
 	stsErr      error
@@ -174,6 +176,11 @@ func (w *world) Respond(_ context.Context, a saml.Assertion) (saml.Response, err
 	return saml.Response{ID: "_assertion", Encoded: "response", Destination: a.Recipient}, nil
 }
 
+func (w *world) AppendResponse(_ context.Context, dst gatehouse.Lent, a saml.Assertion) (gatehouse.Lent, saml.Response, error) {
+	w.said = append(w.said, a)
+	return append(dst, "response"...), saml.Response{ID: "_assertion", Destination: a.Recipient}, nil
+}
+
 func (w *world) NameID(person, sp string) string { return "_" + person + "@" + sp }
 
 func (w *world) Provider(entityID string) (saml.Provider, bool) {
@@ -192,8 +199,9 @@ func (w *world) Subject(s gatehouse.Session, sp saml.Provider, format string) (s
 	return saml.NameID{Format: format, Value: w.NameID(s.User.Key(), sp.EntityID)}, nil
 }
 
-func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
-	w.asked = append(w.asked, d)
+func (w *world) AssumeRole(_ context.Context, a gatehouse.Account, r gatehouse.Role, assertion gatehouse.Lent, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
+	w.asked, w.lent = append(w.asked, d), append(w.lent, assertion)
+	w.handed = append(w.handed, string(assertion))
 	w.limits = append(w.limits, limits)
 	if w.stsErr != nil {
 		return gatehouse.Credentials{}, w.stsErr
@@ -218,6 +226,16 @@ func (w *world) Destination(_ gatehouse.Account, region, wish string) (string, e
 		return "", &gatehouse.Invalid{Field: "destination"}
 	}
 	return "https://console/" + region + wish, nil
+}
+
+func TestAPageOpensWhereAGrantWouldOpenIt(t *testing.T) {
+	_, b := newWorld(t)
+	account := gatehouse.Account{ID: payments, Region: "eu-west-1"}
+	for wish, want := range map[string]bool{"https://evil.example/": false, "/s3": true} {
+		if got := b.Opens(account, "", wish); got != want {
+			t.Errorf("%s opens: %v, want %v", wish, got, want)
+		}
+	}
 }
 
 func (w *world) Audience(gatehouse.Account) string  { return "urn:amazon:webservices" }
@@ -417,6 +435,21 @@ func TestGrant(t *testing.T) {
 		}
 		if len(w.asked) > 0 {
 			t.Errorf("STS was asked: %v", w.asked)
+		}
+	})
+	t.Run("leaves no assertion in the memory that the next one gets", func(t *testing.T) {
+		w, b := newWorld(t)
+		for _, err := range []error{nil, errors.New("AWS says no")} {
+			w.stsErr = err
+			_, _ = b.Grant(t.Context(), w.session(), ask(gatehouse.FormBash))
+		}
+		for i, memory := range w.lent {
+			if w.handed[i] != "response" || strings.Trim(string(memory), "\x00") != "" {
+				t.Errorf("AWS was given %q, and %q stays in its memory", w.handed[i], string(memory))
+			}
+		}
+		if len(w.lent) != 2 {
+			t.Errorf("AWS was asked %d times", len(w.lent))
 		}
 	})
 	t.Run("lasts the least of the wish, the rule and the role, and says so", func(t *testing.T) {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +30,10 @@ type Would struct {
 	Rule int
 	To   string // which group's members
 }
+
+// Accounts lists every account that the configuration names, in no order. It
+// says nothing of who may have what there.
+func (p *Policy) Accounts() []gatehouse.Account { return slices.Collect(maps.Values(p.accounts)) }
 
 // Explain explains what u has. With an account it is about that account's
 // roles only, with a role (its name) about that one; then it also says what

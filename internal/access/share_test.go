@@ -26,13 +26,19 @@ func (g *guardedWorld) Respond(ctx context.Context, a saml.Assertion) (saml.Resp
 	return g.world.Respond(ctx, a)
 }
 
+func (g *guardedWorld) AppendResponse(ctx context.Context, dst gatehouse.Lent, a saml.Assertion) (gatehouse.Lent, saml.Response, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.world.AppendResponse(ctx, dst, a)
+}
+
 func (g *guardedWorld) Record(ctx context.Context, e gatehouse.Event) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.world.Record(ctx, e)
 }
 
-func (g *guardedWorld) AssumeRole(ctx context.Context, a gatehouse.Account, r gatehouse.Role, s gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
+func (g *guardedWorld) AssumeRole(ctx context.Context, a gatehouse.Account, r gatehouse.Role, s gatehouse.Lent, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
 	if g.hold != nil {
 		<-g.hold
 	}

@@ -135,6 +135,9 @@ func (s *sink) run() {
 }
 
 func (s *sink) write(line []byte) error {
+	if s.file != nil && removed(s.file) {
+		s.shut()
+	}
 	if s.file == nil {
 		if err := s.open(); err != nil {
 			return err

@@ -126,6 +126,26 @@ func TestARotatedFileIsFollowedAfterReopen(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsRemovedIsMadeAnew(t *testing.T) {
+	r := open(t)
+	must(t, os.Remove(r.file))
+	must(t, r.Record(t.Context(), granted("1")))
+	waitFor(t, "the event in a new file", func() bool {
+		text, err := os.ReadFile(r.file)
+		return err == nil && strings.HasSuffix(string(text), "\n") && strings.Contains(string(text), `"id":"1"`)
+	})
+	must(t, os.RemoveAll(filepath.Dir(r.file))) // and nowhere to make it
+	must(t, r.Record(t.Context(), granted("2")))
+	waitFor(t, "a dropped line", func() bool { return r.Dropped() == 1 })
+	if f := r.fileFinding(t); f.State != gatehouse.FindingWarning || !strings.Contains(f.Detail, "no such file or directory") {
+		t.Errorf("Check = %+v, want a warning that names the cause", f)
+	}
+	must(t, os.Mkdir(filepath.Dir(r.file), 0o700))
+	must(t, r.Record(t.Context(), granted("3")))
+	waitFor(t, "the file to be well again", func() bool { return strings.Contains(r.fileFinding(t).Detail, "takes lines again") })
+	r.wantWhole(t)
+}
+
 func TestAFileThatCannotBeWrittenIsRefusedAtTheStart(t *testing.T) {
 	r := open(t)
 	missing := filepath.Join(t.TempDir(), "missing", "audit.jsonl")

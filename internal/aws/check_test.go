@@ -137,11 +137,11 @@ func TestAPrivateEndpointIsTrustedByItsCAFile(t *testing.T) {
 	t.Cleanup(s.Close)
 	ca := writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
 	c := newClient(t, Config{STSEndpoint: s.URL, CAFile: ca})
-	if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
+	if _, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); err != nil {
 		t.Errorf("AssumeRole with ca_file = %v, want success", err)
 	}
 	c = newClient(t, Config{STSEndpoint: s.URL, Timeout: time.Second})
-	if _, err := c.AssumeRole(context.Background(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); !errors.Is(err, gatehouse.ErrUnavailable) {
+	if _, err := c.AssumeRole(context.Background(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); !errors.Is(err, gatehouse.ErrUnavailable) {
 		t.Errorf("AssumeRole without ca_file = %v, want ErrUnavailable", err)
 	}
 }

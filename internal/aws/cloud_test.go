@@ -82,7 +82,7 @@ func clientOf(t *testing.T, endpoint string) *aws.Client {
 }
 
 // assertion is what the Broker would have signed.
-func assertion(t *testing.T, idp *saml.IdP, c *aws.Client, change ...func(*saml.Assertion)) gatehouse.Secret {
+func assertion(t *testing.T, idp *saml.IdP, c *aws.Client, change ...func(*saml.Assertion)) gatehouse.Lent {
 	t.Helper()
 	a := saml.Assertion{
 		Recipient: c.Recipient(account), Audience: c.Audience(account),
@@ -96,7 +96,7 @@ func assertion(t *testing.T, idp *saml.IdP, c *aws.Client, change ...func(*saml.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Encoded
+	return gatehouse.Lent(r.Encoded)
 }
 
 func (s stage) assume(t *testing.T, d time.Duration, change ...func(*saml.Assertion)) (gatehouse.Credentials, error) {

@@ -74,7 +74,7 @@ func TestEveryRefusalHasACauseAndACure(t *testing.T) {
 func TestTheCureNamesTheRecipientInUse(t *testing.T) {
 	s := script(t, refuse(403, "AccessDenied", "Not authorized"))
 	c := newClient(t, Config{STSEndpoint: s.URL, SigninEndpoint: "http://127.0.0.1:8081/"})
-	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
+	_, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{})
 	var r *gatehouse.Refusal
 	if !errors.As(err, &r) || !strings.Contains(r.Cure, "http://127.0.0.1:8081/saml;") {
 		t.Errorf("AssumeRole = %v, want a cure with http://127.0.0.1:8081/saml", err)
@@ -82,7 +82,7 @@ func TestTheCureNamesTheRecipientInUse(t *testing.T) {
 }
 
 func TestNoErrorTellsTheAssertion(t *testing.T) {
-	assertion := gatehouse.Secret(strings.Repeat("PHNhbWw+AbC/", 300))
+	assertion := gatehouse.Lent(strings.Repeat("PHNhbWw+AbC/", 300))
 	part := string(assertion[13:240])
 	for name, answer := range map[string]reply{
 		"quoted by AWS":         refuse(400, "ValidationError", "Value '"+string(assertion)+"' at 'SAMLAssertion' failed"),

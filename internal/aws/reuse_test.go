@@ -25,7 +25,7 @@ func TestOneConnectionServesCallAfterCall(t *testing.T) {
 	defer s.Close()
 	c := newClient(t, Config{Region: "eu-west-1", STSEndpoint: s.URL})
 	for range 100 {
-		if _, err := c.AssumeRole(t.Context(), payments, developer, "assertion", time.Hour, gatehouse.SessionPolicy{}); err != nil {
+		if _, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("assertion"), time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,11 +28,12 @@ const (
 // assertion says. When the role's own maximum is below d, it asks once more
 // for an hour, the least maximum that a role can have, and Credentials.Lasts
 // tells it. limits, where there are any, narrow what the session may do.
+// Nothing reads the assertion once AssumeRole has returned.
 //
 // Errors: gatehouse.Refusal when AWS says no, gatehouse.Unavailable when it
 // gives no answer within the timeout, gatehouse.ErrInvalid for a region or
 // duration that cannot be asked for.
-func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
+func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Lent, d time.Duration, limits gatehouse.SessionPolicy) (gatehouse.Credentials, error) {
 	if !of(account).has(account.Region) {
 		return gatehouse.Credentials{}, &gatehouse.Invalid{Field: "region", Why: "This is not a region of the account's AWS partition."}
 	}
@@ -48,18 +49,24 @@ func (c *Client) AssumeRole(ctx context.Context, account gatehouse.Account, role
 		out, err = c.assume(ctx, account, role, assertion, d, limits)
 	}
 	if err != nil {
-		return gatehouse.Credentials{}, c.stsError(ctx, account, role, assertion, err)
+		return gatehouse.Credentials{}, c.stsError(ctx, account, role, gatehouse.Secret(assertion), err)
 	}
 	return c.credentials(account, out, d)
 }
 
-func (c *Client) assume(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Secret, d time.Duration, limits gatehouse.SessionPolicy) (*sts.AssumeRoleWithSAMLOutput, error) {
+func (c *Client) assume(ctx context.Context, account gatehouse.Account, role gatehouse.Role, assertion gatehouse.Lent, d time.Duration, limits gatehouse.SessionPolicy) (*sts.AssumeRoleWithSAMLOutput, error) {
+	return c.region(account.Region).AssumeRoleWithSAML(ctx, input(account, role, d, limits), carrying{assertion}.add)
+}
+
+// input is what the SDK is to write into the form. The assertion follows, see
+// carrying.
+func input(account gatehouse.Account, role gatehouse.Role, d time.Duration, limits gatehouse.SessionPolicy) *sts.AssumeRoleWithSAMLInput {
 	roleARN, providerARN := role.ARN(), account.ProviderARN()
-	saml, seconds := string(assertion), int32(d/time.Second)
+	seconds, empty := int32(d/time.Second), ""
 	in := &sts.AssumeRoleWithSAMLInput{
 		RoleArn:         &roleARN,
 		PrincipalArn:    &providerARN,
-		SAMLAssertion:   &saml,
+		SAMLAssertion:   &empty,
 		DurationSeconds: &seconds,
 	}
 	if limits.Document != "" {
@@ -68,7 +75,7 @@ func (c *Client) assume(ctx context.Context, account gatehouse.Account, role gat
 	for i := range limits.ARNs {
 		in.PolicyArns = append(in.PolicyArns, types.PolicyDescriptorType{Arn: &limits.ARNs[i]})
 	}
-	return c.region(account.Region).AssumeRoleWithSAML(ctx, in)
+	return in
 }
 
 // aboveMaximum recognises "The requested DurationSeconds exceeds the

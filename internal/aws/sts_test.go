@@ -105,13 +105,13 @@ func newClient(t testing.TB, cfg Config) *Client {
 // assumeAt asks the endpoint for the Developer role.
 func assumeAt(t *testing.T, endpoint string, d time.Duration) (gatehouse.Credentials, error) {
 	t.Helper()
-	return newClient(t, Config{STSEndpoint: endpoint}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", d, gatehouse.SessionPolicy{})
+	return newClient(t, Config{STSEndpoint: endpoint}).AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), d, gatehouse.SessionPolicy{})
 }
 
 func TestLimitsAreSentAsSessionPolicies(t *testing.T) {
 	s := script(t, refuse(400, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."), grant())
 	limits := gatehouse.SessionPolicy{Document: `{"Statement":{}}`, ARNs: []string{"arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/B"}}
-	if _, err := newClient(t, Config{STSEndpoint: s.URL}).AssumeRole(t.Context(), payments, developer, "PHNhbWw+", 4*time.Hour, limits); err != nil {
+	if _, err := newClient(t, Config{STSEndpoint: s.URL}).AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), 4*time.Hour, limits); err != nil {
 		t.Fatal(err)
 	}
 	for i, form := range s.forms { // the second attempt, with less time, must not be without them
@@ -273,7 +273,7 @@ func TestAConnectionThatWasClosedMeanwhileIsReplaced(t *testing.T) {
 	s := script(t, grant())
 	c := newClient(t, Config{STSEndpoint: s.URL})
 	for range 3 {
-		if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
+		if _, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Fatal(err)
 		}
 		s.CloseClientConnections()
@@ -293,7 +293,7 @@ func hang(t *testing.T) string {
 func TestAHangingSTSIsUnavailableInTime(t *testing.T) {
 	c := newClient(t, Config{STSEndpoint: hang(t), Timeout: 200 * time.Millisecond})
 	start := time.Now()
-	_, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
+	_, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{})
 	if !errors.Is(err, gatehouse.ErrUnavailable) {
 		t.Errorf("AssumeRole = %v, want ErrUnavailable", err)
 	}
@@ -316,7 +316,7 @@ func TestOneHangingConnectionIsGivenUpForAnother(t *testing.T) {
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(stop) })
 	c := newClient(t, Config{STSEndpoint: s.URL, Timeout: 2 * time.Second})
-	if _, err := c.AssumeRole(t.Context(), payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
+	if _, err := c.AssumeRole(t.Context(), payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); err != nil {
 		t.Errorf("AssumeRole = %v, want success by the second connection", err)
 	}
 }
@@ -325,7 +325,7 @@ func TestWhoLeftIsNotToldOfAnOutage(t *testing.T) {
 	c := newClient(t, Config{STSEndpoint: hang(t)})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err := c.AssumeRole(ctx, payments, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{})
+	_, err := c.AssumeRole(ctx, payments, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, gatehouse.ErrUnavailable) {
 		t.Errorf("AssumeRole = %v, want context.Canceled alone", err)
 	}
@@ -340,7 +340,7 @@ func TestARegionThatIsNoneBuildsNoHost(t *testing.T) {
 	for _, region := range []string{"", "evil.example/", "eu-west-1.evil.example", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1"} {
 		a := payments
 		a.Region = region
-		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); !errors.Is(err, gatehouse.ErrInvalid) {
+		if _, err := c.AssumeRole(t.Context(), a, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); !errors.Is(err, gatehouse.ErrInvalid) {
 			t.Errorf("AssumeRole in %q = %v, want ErrInvalid", region, err)
 		}
 	}
@@ -370,7 +370,7 @@ func TestTheEnvironmentDoesNotRedirectTheGateway(t *testing.T) {
 		})
 		a := payments
 		a.Region = region
-		if _, err := c.AssumeRole(t.Context(), a, developer, "PHNhbWw+", time.Hour, gatehouse.SessionPolicy{}); err != nil {
+		if _, err := c.AssumeRole(t.Context(), a, developer, gatehouse.Lent("PHNhbWw+"), time.Hour, gatehouse.SessionPolicy{}); err != nil {
 			t.Error(err)
 		}
 		if got := c.stsHost(region); got != want {
@@ -397,7 +397,7 @@ func BenchmarkAssumeRole(b *testing.B) {
 	}))
 	b.Cleanup(s.Close)
 	c := newClient(b, Config{STSEndpoint: s.URL})
-	assertion := gatehouse.Secret(strings.Repeat("PHNhbWw+", 1024))
+	assertion := gatehouse.Lent(strings.Repeat("PHNhbWw+", 1024))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.AssumeRole(b.Context(), payments, developer, assertion, time.Hour, gatehouse.SessionPolicy{}); err != nil {

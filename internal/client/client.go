@@ -183,6 +183,9 @@ func (l *Laptop) call(ctx context.Context, method, address string, in, out any, 
 	}
 	r.Header.Set("Content-Type", "application/json")
 	res, err := l.HTTP.Do(r)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		return &gatehouse.Unavailable{What: "portal", Name: r.URL.Host, Err: failed.Err}
+	}
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func people() []Person {
 		{Username: "bob", Shows: "developer with two roles, one of them through nested groups", name: "Bob Okafor", groups: []string{staff, "CN=Payments Developers," + groupsUnit, "CN=Sandbox Users," + groupsUnit}},
 		{Username: "carol", Shows: "300 roles in 60 accounts", name: "Carol Lindqvist", groups: []string{staff, "CN=Operations," + groupsUnit}},
 		{Username: "dan", Shows: "no roles, although a group elsewhere has the right name", name: "Dan Moreau", groups: []string{staff}},
-		{Username: "erin", Shows: "an expired password", name: "Erin Walsh", groups: []string{staff}, state: map[string][]string{"pwdExpired": {"TRUE"}}},
+		{Username: "erin", Shows: "an expired password", name: "Erin Walsh", groups: []string{staff}, state: map[string][]string{"pwdPolicySubentry": {"CN=aged," + policiesUnit}}},
 		{Username: "frank", Shows: "a locked account: the page tells nobody, the record does", name: "Frank Adeyemi", groups: []string{staff}, state: map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}},
 		{Username: "grace", Shows: "a disabled account", name: "Grace Tanaka", groups: []string{staff}, state: map[string][]string{"userAccountControl": {"514"}}},
 		{Username: "heidi", Shows: "a password that must be changed first", name: "Heidi Sommer", groups: []string{staff, "CN=Sandbox Users," + groupsUnit}, state: map[string][]string{"pwdReset": {"TRUE"}}},
@@ -50,6 +50,8 @@ const (
 	awsUnit     = "OU=AWS," + groupsUnit
 	serviceUnit = "OU=Service," + Suffix
 	serviceDN   = "CN=gatehouse," + serviceUnit
+
+	policiesUnit = "OU=Policies," + Suffix
 )
 
 func (p Person) dn() string {
@@ -114,6 +116,12 @@ func entries(servicePassword string) []directory.Entry {
 		entry(awsUnit, "ou", "AWS", "organizationalUnit"),
 		entry("OU=Projects,"+Suffix, "ou", "Projects", "organizationalUnit"),
 		entry(serviceUnit, "ou", "Service", "organizationalUnit"),
+		entry(policiesUnit, "ou", "Policies", "organizationalUnit"),
+	}
+	for cn, days := range map[string]int{"lasting": 0, "aged": 1} {
+		p := entry("CN="+cn+","+policiesUnit, "cn", cn, "pwdPolicy", "device")
+		p.Attributes["pwdAttribute"], p.Attributes["pwdMaxAge"] = []string{"userPassword"}, []string{fmt.Sprint(days * 86400)}
+		list = append(list, p)
 	}
 	service := entry(serviceDN, "cn", "gatehouse", "applicationProcess", "simpleSecurityObject")
 	service.Attributes["userPassword"] = []string{servicePassword}
@@ -159,6 +167,7 @@ func (p Person) entry(n int) directory.Entry {
 		"uid": {p.Username}, "displayName": {p.name}, "givenName": {given}, "sn": {family},
 		"mail":       {fmt.Sprintf("%s@corp.example.com", strings.ReplaceAll(p.Username, "ë", "e"))},
 		"department": {"Engineering"}, "employeeNumber": {fmt.Sprint(1000 + n)}, "userPassword": {Password},
+		"pwdChangedTime": {"20260101000000Z"}, "pwdPolicySubentry": {"CN=lasting," + policiesUnit},
 	} {
 		e.Attributes[name] = values
 	}

@@ -136,6 +136,9 @@ func (c AWSConfig) Render(all []Place, skip map[string]bool) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
+	if !c.Process {
+		b.WriteString("# For AWS CLI 2.13 or later: an older one does not know [services], and would ask AWS.\n")
+	}
 	fmt.Fprintf(&b, "[sso-session %s]\nsso_start_url = %s\nsso_region = %s\nsso_registration_scopes = sso:account:access\n", SessionName, StartURL, signInRegion)
 	fmt.Fprintf(&b, "\n[services %s]\nsso =\n  endpoint_url = %s/sso\nsso_oidc =\n  endpoint_url = %s/oidc\nsignin =\n  endpoint_url = %s\n", SessionName, c.Portal, c.Portal, c.Portal)
 	if c.STSEndpoint != "" {

@@ -43,7 +43,8 @@ func TestProfileNames(t *testing.T) {
 	}
 }
 
-const wantConfig = `[sso-session gatehouse]
+const wantConfig = `# For AWS CLI 2.13 or later: an older one does not know [services], and would ask AWS.
+[sso-session gatehouse]
 sso_start_url = https://gatehouse.awsapps.com/start
 sso_region = us-east-1
 sso_registration_scopes = sso:account:access

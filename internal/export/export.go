@@ -153,8 +153,7 @@ func headline(c gatehouse.Credentials, o Options) string {
 }
 
 // A comment is part of a script: it holds nothing that any of the languages
-// reads as more than text. zsh, which takes a pasted comment for a command,
-// is the reason for the short list.
+// reads as more than text: no quote, nor what a shell at a terminal acts upon.
 var comment = regexp.MustCompile(`^[A-Za-z0-9 _+=,.@:/\[\]-]*$`)
 
 func checkComment(s string) error {

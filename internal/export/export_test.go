@@ -98,7 +98,8 @@ func TestRenderRefusals(t *testing.T) {
 		{"a newline in a key, as JSON", gatehouse.FormJSON, with(func(c *gatehouse.Credentials) { c.SecretAccessKey = "a\nid" }), all(), false},
 		{"broken UTF-8, which JSON would mend", gatehouse.FormJSON, with(func(c *gatehouse.Credentials) { c.SessionToken = "\xff" }), all(), false},
 		{"a comment that ends", gatehouse.FormFish, with(func(c *gatehouse.Credentials) { c.AssumedRoleARN = "x\nid" }), all(), false},
-		{"a comment that zsh would run", gatehouse.FormBash, with(func(c *gatehouse.Credentials) { c.AssumedRoleARN = "x;id" }), all(), false},
+		{"a comment with an end of a command", gatehouse.FormBash, with(func(c *gatehouse.Credentials) { c.AssumedRoleARN = "x;id" }), all(), false},
+		{"a comment with the quote that ends it", gatehouse.FormBash, with(func(c *gatehouse.Credentials) { c.AssumedRoleARN = "x' id" }), all(), false},
 		{"a percent sign in cmd.exe's comment", gatehouse.FormCmd, with(func(c *gatehouse.Credentials) { c.AssumedRoleARN = "%PATH%" }), all(), false},
 		{"a region with a quote", gatehouse.FormEnv, example(), Options{Region: `eu"`}, false},
 		{"an endpoint with a blank in an .env file", gatehouse.FormEnv, example(), Options{STSEndpoint: "http://a b"}, false},
@@ -181,6 +182,8 @@ func TestShellsTakeTheVariables(t *testing.T) {
 	}{
 		{gatehouse.FormBash, "bash", []string{"--norc"}},
 		{gatehouse.FormBash, "sh", nil},
+		{gatehouse.FormBash, "dash", nil},
+		{gatehouse.FormBash, "zsh", []string{"-f"}},
 		{gatehouse.FormFish, "fish", []string{"--no-config"}},
 	}
 	for _, tt := range shells {
@@ -193,6 +196,46 @@ func TestShellsTakeTheVariables(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// pasted is what a shell at a terminal prints when script is pasted into it:
+// its prompts are empty, and the terminal does not repeat what is typed.
+func pasted(t *testing.T, script, shell string) string {
+	t.Helper()
+	terminal := outside.Program(t, "script", "bsdutils")
+	c := exec.CommandContext(t.Context(), terminal, "-qec", "stty -echo; exec "+shell, "/dev/null")
+	c.Env = []string{"LC_ALL=C.UTF-8", "TERM=dumb", "SHELL=/bin/sh", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	c.Stdin = strings.NewReader("PS1= PS2='more: '\necho 'be''gin'\n" + script + "echo 'en''d'\nexit\n")
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", shell, err, out)
+	}
+	_, after, begun := strings.Cut(strings.ReplaceAll(string(out), "\r", ""), "begin\n")
+	printed, _, ended := strings.Cut(after, "end\n")
+	if !begun || !ended {
+		t.Fatalf("%s: not run to its end:\n%q", shell, out)
+	}
+	return printed
+}
+
+func TestShellsAtATerminalTakeTheVariablesInSilence(t *testing.T) {
+	for _, tt := range []struct{ program, options string }{
+		{"bash", "--norc --noediting -i"},
+		{"dash", "-i"},
+		{"zsh", "-f -i +Z +o promptsp"}, // as a Mac's: without a line editor, which repeats what it reads
+	} {
+		t.Run(tt.program, func(t *testing.T) {
+			sh := outside.Program(t, tt.program, tt.program) + " " + tt.options
+			for name, c := range map[string]gatehouse.Credentials{"real": example(), "awkward": awkward()} {
+				if got := pasted(t, render(t, gatehouse.FormBash, c, all()).Body, sh); got != "" {
+					t.Errorf("pasting %s credentials prints %q, want nothing", name, got)
+				}
+			}
+			if got := pasted(t, "gatehouse-knows-no-such-command\n", sh); !strings.Contains(got, "not found") {
+				t.Errorf("a wrong line prints %q: this test would see nothing", got)
+			}
+		})
 	}
 }
 

@@ -9,18 +9,20 @@ import (
 
 // A shell is a language of one assignment per line.
 type shell struct {
-	comment string                                   // what begins one
+	comment [2]string                                // what is before one and behind it
 	hint    string                                   // how to drop a profile that is set; empty: none
 	assign  func(name, value string) (string, error) // one line without its end
 	end     string                                   // of a line
 }
 
 var (
-	bash       = shell{"# ", "unset AWS_PROFILE", assignBash, "\n"} // and zsh
-	fish       = shell{"# ", "set -e AWS_PROFILE", assignFish, "\n"}
-	powerShell = shell{"# ", "Remove-Item Env:AWS_PROFILE", assignPowerShell, "\n"}
-	cmd        = shell{"rem ", "set AWS_PROFILE=", assignCmd, "\r\n"}
-	dotenv     = shell{"# ", "", assignEnv, "\n"}
+	// A zsh at a terminal takes # for the name of a command (zsh manual,
+	// INTERACTIVE_COMMENTS); every POSIX shell has one that does nothing.
+	bash       = shell{[2]string{": '", "'"}, "unset AWS_PROFILE", assignBash, "\n"}
+	fish       = shell{[2]string{"# "}, "set -e AWS_PROFILE", assignFish, "\n"}
+	powerShell = shell{[2]string{"# "}, "Remove-Item Env:AWS_PROFILE", assignPowerShell, "\n"}
+	cmd        = shell{[2]string{"rem "}, "set AWS_PROFILE=", assignCmd, "\r\n"}
+	dotenv     = shell{[2]string{"# "}, "", assignEnv, "\n"}
 )
 
 func (s shell) render(c gatehouse.Credentials, o Options) (string, error) {
@@ -29,7 +31,7 @@ func (s shell) render(c gatehouse.Credentials, o Options) (string, error) {
 		if err := checkComment(line); err != nil {
 			return "", err
 		}
-		b.WriteString(s.comment + line + s.end)
+		b.WriteString(s.comment[0] + line + s.comment[1] + s.end)
 	}
 	for _, v := range variables(c, o) {
 		line, err := s.assign(v.name, v.value)

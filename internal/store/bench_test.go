@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -152,11 +151,9 @@ func BenchmarkWritersInParallel(b *testing.B) {
 	}
 	onBothFor(b, hit, func(b *testing.B, s *Store) {
 		if s.place.dialect == onSQLite {
-			many, err := sql.Open("sqlite", dataSource(s.place.path, "immediate"))
+			many, err := openSQLite(dataSource(s.place.path, "immediate"), 16)
 			fatal(b, err)
 			defer many.Close()
-			many.SetMaxOpenConns(16)
-			many.SetMaxIdleConns(16)
 			old := s.write
 			defer func() { s.write = old }()
 			s.write = many

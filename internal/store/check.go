@@ -28,7 +28,7 @@ func (s *Store) Check(ctx context.Context) []gatehouse.Finding {
 func (s *Store) checkSQLite(ctx context.Context) []gatehouse.Finding {
 	const q = `pragma quick_check(1)`
 	var verdict string
-	err := s.get(ctx, q, nil, &verdict)
+	err := s.list(ctx, q, nil, func(row scanner) error { return row.Scan(&verdict) })
 	detail := "SQLite " + s.place.path + ", writable; one replica only: a second one needs postgres://"
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -16,16 +16,6 @@ import (
 // Query selects events.
 type Query = gatehouse.EventQuery
 
-const moveHead = `
-	update chains
-	set head = $1, events = events + $2
-	where name = $3 and head = $4 and events = $5 and closed_at is null`
-
-const insertEvent = `
-	insert into events (chain, seq, prev, hash, body, time_at, kind,
-		person, username, account, role, access_key_id, session_name, ip)
-	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
-
 // AppendEvents adds links, which follow each other in one chain, and the
 // events they hold to the record, all or none: in one transaction the chain's
 // head moves from the first link's Prev to the last one's Hash and the events
@@ -39,26 +29,7 @@ func (s *Store) AppendEvents(ctx context.Context, links []gatehouse.Link, events
 	if s.place.dialect == onPostgres {
 		return s.appendAtOnce(ctx, links, events)
 	}
-	move, insert, err := s.appending(ctx)
-	if err != nil {
-		return s.fault(err)
-	}
-	first, last := links[0], links[len(links)-1]
-	return s.within(ctx, deadline, func(ctx context.Context, tx *sql.Tx) error {
-		res, err := move(ctx, tx, last.Hash, len(links), first.Chain, first.Prev, first.Seq-1)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return orConflict(err, first.Chain)
-		}
-		for i, l := range links {
-			if _, err := insert(ctx, tx, eventRow(l, events[i])...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.appendLite(ctx, links, events)
 }
 
 // appendAtOnce is AppendEvents in one statement, which PostgreSQL can: each
@@ -117,45 +88,6 @@ func orConflict(err error, chain string) error {
 		return err
 	}
 	return fmt.Errorf("chain %s: %w", chain, gatehouse.ErrConflict)
-}
-
-// inTx runs a statement in a transaction.
-type inTx func(ctx context.Context, tx *sql.Tx, args ...any) (sql.Result, error)
-
-// appending prepares the two statements of AppendEvents. That happens before
-// the transaction begins, which on SQLite holds the only connection.
-func (s *Store) appending(ctx context.Context) (move, insert inTx, err error) {
-	if move, err = s.ready(ctx, moveHead); err != nil {
-		return nil, nil, err
-	}
-	insert, err = s.ready(ctx, insertEvent)
-	return move, insert, err
-}
-
-func (s *Store) ready(ctx context.Context, q string) (inTx, error) {
-	stmt, err := s.statement(ctx, s.write, q)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, tx *sql.Tx, args ...any) (sql.Result, error) {
-		if stmt == nil {
-			return tx.ExecContext(ctx, q, args...)
-		}
-		return tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
-	}, nil
-}
-
-// eventRow is one event as a row, in the order of insertEvent.
-func eventRow(l gatehouse.Link, e gatehouse.Event) []any {
-	row := []any{l.Chain, l.Seq, l.Prev, l.Hash, l.Body, millis(e.Time)}
-	for i, value := range eventKeys(e) {
-		if i == 0 {
-			row = append(row, value) // kind is never null
-			continue
-		}
-		row = append(row, maybe(value))
-	}
-	return row
 }
 
 // eventKeys are what an event is found by: kind, person, username, account,

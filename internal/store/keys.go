@@ -29,8 +29,11 @@ type querier interface {
 // SigningKeys returns all signing keys, the oldest first. The error names
 // secret_files when one was sealed with a secret that is not among them.
 func (s *Store) SigningKeys(ctx context.Context) ([]gatehouse.SigningKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
+	ctx, leave, err := s.read.enter(ctx, deadline)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	defer leave()
 	keys, err := s.signingKeys(ctx, s.read)
 	return keys, s.fault(err)
 }
@@ -101,11 +104,9 @@ func (s *Store) insertKey(ctx context.Context, tx *sql.Tx, k gatehouse.SigningKe
 // Secret returns the random value of that name, the same on every replica and
 // for ever. The first who asks makes it, with size bytes.
 func (s *Store) Secret(ctx context.Context, name string, size int) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	value, err := s.secret(ctx, s.read, name)
+	value, err := s.known(ctx, name)
 	if !errors.Is(err, gatehouse.ErrNotFound) {
-		return value, s.fault(err)
+		return value, err
 	}
 	err = s.locked(ctx, deadline, func(ctx context.Context, tx *sql.Tx) error {
 		if value, err = s.secret(ctx, tx, name); !errors.Is(err, gatehouse.ErrNotFound) {
@@ -121,6 +122,16 @@ func (s *Store) Secret(ctx context.Context, name string, size int) ([]byte, erro
 		return nil, err
 	}
 	return value, nil
+}
+
+func (s *Store) known(ctx context.Context, name string) ([]byte, error) {
+	ctx, leave, err := s.read.enter(ctx, deadline)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	defer leave()
+	value, err := s.secret(ctx, s.read, name)
+	return value, s.fault(err)
 }
 
 func (s *Store) secret(ctx context.Context, from querier, name string) ([]byte, error) {

@@ -78,7 +78,7 @@ var errNewerSchema = errors.New("the database was written by a newer gatehouse")
 
 // up applies what is missing, unless a newer release was here before.
 func (s *Store) up(ctx context.Context, dialect goose.Dialect, files fs.FS) error {
-	p, err := goose.NewProvider(dialect, s.write, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(dialect, s.write.DB, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}

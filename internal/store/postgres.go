@@ -28,7 +28,7 @@ func (s *Store) connectPostgres() error {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "gatehouse"
 	}
-	s.write = stdlib.OpenDB(*cfg)
+	s.write = &pool{DB: stdlib.OpenDB(*cfg)}
 	s.write.SetMaxOpenConns(maxConns)
 	s.write.SetMaxIdleConns(maxConns)
 	s.write.SetConnMaxLifetime(maxConnLife)

@@ -20,18 +20,22 @@ func (s *Store) connectSQLite() error {
 		return fmt.Errorf("store: %w", err)
 	}
 	var err error
-	if s.write, err = sql.Open("sqlite", dataSource(s.place.path, "immediate")); err != nil {
+	if s.write, err = openSQLite(dataSource(s.place.path, "immediate"), 1); err != nil {
 		return s.fault(err)
 	}
-	s.write.SetMaxOpenConns(1)
-	s.write.SetMaxIdleConns(1)
-	if s.read, err = sql.Open("sqlite", dataSource(s.place.path, "deferred", "query_only(1)")); err != nil {
-		return s.fault(err)
+	s.read, err = openSQLite(dataSource(s.place.path, "deferred", "query_only(1)"), max(2, runtime.GOMAXPROCS(0)))
+	return s.fault(err)
+}
+
+// openSQLite is a pool of as many connections.
+func openSQLite(source string, connections int) (*pool, error) {
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		return nil, err
 	}
-	readers := max(2, runtime.GOMAXPROCS(0))
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
-	return nil
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return &pool{DB: db, turns: make(chan struct{}, connections)}, nil
 }
 
 // dataSource is the driver's name for the file.
@@ -42,9 +46,15 @@ func (s *Store) connectSQLite() error {
 // outlive a power failure; under WAL the default, NORMAL, may lose the last
 // ones, and with them the record of a hand-out. busy_timeout is for other
 // processes (a backup), and stays below our deadline.
+//
+// cache_size is in pages, for each connection. A page takes 8 KiB of the
+// driver's memory, which has sizes of powers of two, for its 4 KiB and what
+// is known about them. Records are found by hash, so that few are on a page
+// that was read before: SQLite's own size, twice ours, spares one read in
+// seventy, and those are of the kernel's cache.
 func dataSource(path, txlock string, pragmas ...string) string {
 	q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
-		"busy_timeout(3000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
+		"busy_timeout(3000)", "cache_size(256)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
 	}, pragmas...)}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}
 	return u.String()

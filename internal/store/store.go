@@ -18,7 +18,8 @@
 // except by Check and Ahead.
 //
 // Every call has a deadline of four seconds, or the caller's where that is
-// sooner. Whatever means that the database does not answer (locked, full,
+// sooner. On SQLite the deadline bounds the wait for a connection; what has
+// begun there and touches a few rows is not broken off, see pool. Whatever means that the database does not answer (locked, full,
 // read-only, gone) is a gatehouse.Unavailable; ErrNotFound and ErrConflict
 // are as documented; anything else is a fault of ours.
 package store
@@ -66,10 +67,58 @@ type Store struct {
 	// sleep of growing length that ends with SQLITE_BUSY. Reads have
 	// connections of their own, which WAL lets go on beside the writer. On
 	// PostgreSQL both are the same pool.
-	write, read *sql.DB
+	write, read *pool
 
-	prepared sync.Map // pooled statement -> *sql.Stmt
+	prepared sync.Map  // pooled statement -> *sql.Stmt
+	appender *appender // on SQLite, guarded by the turn to write
 }
+
+// pool is connections to the database.
+type pool struct {
+	*sql.DB
+
+	// turns has a place for each connection to SQLite; nil on PostgreSQL,
+	// where database/sql does the waiting.
+	turns chan struct{}
+}
+
+// enter waits, within limit, until a connection is free, and returns the
+// context for what is brief. Whoever entered must leave.
+//
+// On SQLite that context never ends. What touches a few rows takes
+// microseconds there; or it waits for the disk, which nothing can interrupt,
+// or for another process, which busy_timeout bounds. A context that may end
+// would cost two goroutines that watch it, more than the reading itself.
+func (p *pool) enter(ctx context.Context, limit time.Duration) (brief context.Context, leave func(), err error) {
+	if p.turns == nil {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		return ctx, cancel, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	select {
+	case p.turns <- struct{}{}:
+	default:
+		if err := p.wait(ctx, limit); err != nil {
+			return nil, nil, err
+		}
+	}
+	return context.WithoutCancel(ctx), p.leave, nil
+}
+
+func (p *pool) wait(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case p.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *pool) leave() { <-p.turns }
 
 // Open connects to the database that cfg names, brings its schema up to date
 // and makes sure that secrets, the contents of cfg.SecretFiles in their
@@ -97,6 +146,9 @@ func Open(ctx context.Context, cfg Config, secrets [][]byte, now func() time.Tim
 	}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close()
+		if errors.Is(err, gatehouse.ErrUnavailable) {
+			return nil, err // which names the store itself
+		}
 		return nil, fmt.Errorf("store %s: %w", p.name, err)
 	}
 	return s, nil
@@ -122,7 +174,7 @@ func (s *Store) Close() error {
 	if s.read == s.write {
 		return s.write.Close()
 	}
-	return errors.Join(s.read.Close(), s.write.Close())
+	return errors.Join(s.read.Close(), s.closeAppender(), s.write.Close())
 }
 
 // Ping tries whether the store does what a sign-in needs, which is to write.
@@ -153,8 +205,11 @@ type scanner interface{ Scan(dest ...any) error }
 // exec runs one statement in a transaction of its own and returns how many
 // rows it touched.
 func (s *Store) exec(ctx context.Context, q string, args ...any) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
+	ctx, leave, err := s.write.enter(ctx, deadline)
+	if err != nil {
+		return 0, s.fault(err)
+	}
+	defer leave()
 	res, err := s.run(ctx, q, args)
 	if err != nil {
 		return 0, s.fault(err)
@@ -185,9 +240,9 @@ func (s *Store) get(ctx context.Context, q string, args []any, dest ...any) erro
 // one reads the only row of a query, and reads on until the database says
 // that there are no more. Row.Scan of database/sql stops after the first,
 // when SQLite has not yet committed a delete … returning.
-func (s *Store) one(ctx context.Context, db *sql.DB, q string, args, dest []any) error {
+func (s *Store) one(ctx context.Context, p *pool, q string, args, dest []any) error {
 	found := false
-	err := s.each(ctx, db, q, args, func(row scanner) error {
+	err := s.each(ctx, p, q, args, func(row scanner) error {
 		found = true
 		return row.Scan(dest...)
 	})
@@ -197,25 +252,40 @@ func (s *Store) one(ctx context.Context, db *sql.DB, q string, args, dest []any)
 	return err
 }
 
-// list reads every row of a query.
-func (s *Store) list(ctx context.Context, q string, args []any, scan func(scanner) error) error {
-	return s.each(ctx, s.read, q, args, scan)
+// each reads every row of a query that is brief.
+func (s *Store) each(ctx context.Context, p *pool, q string, args []any, scan func(scanner) error) error {
+	ctx, leave, err := p.enter(ctx, deadline)
+	if err != nil {
+		return s.fault(err)
+	}
+	defer leave()
+	return s.rows(ctx, p, q, args, scan)
 }
 
-func (s *Store) each(ctx context.Context, db *sql.DB, q string, args []any, scan func(scanner) error) error {
+// list reads every row of a query that may take long, and so ends with ctx.
+func (s *Store) list(ctx context.Context, q string, args []any, scan func(scanner) error) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	rows, err := s.query(ctx, db, q, args)
+	_, leave, err := s.read.enter(ctx, deadline)
+	if err != nil {
+		return s.fault(err)
+	}
+	defer leave()
+	return s.rows(ctx, s.read, q, args, scan)
+}
+
+func (s *Store) rows(ctx context.Context, p *pool, q string, args []any, scan func(scanner) error) error {
+	rows, err := s.query(ctx, p, q, args)
 	if err != nil {
 		return s.fault(err)
 	}
 	return s.fault(drain(rows, scan))
 }
 
-func (s *Store) query(ctx context.Context, db *sql.DB, q string, args []any) (*sql.Rows, error) {
-	stmt, err := s.statement(ctx, db, q)
+func (s *Store) query(ctx context.Context, p *pool, q string, args []any) (*sql.Rows, error) {
+	stmt, err := s.statement(ctx, p, q)
 	if stmt == nil || err != nil {
-		return orDirect(err, func() (*sql.Rows, error) { return db.QueryContext(ctx, q, args...) })
+		return orDirect(err, func() (*sql.Rows, error) { return p.QueryContext(ctx, q, args...) })
 	}
 	return stmt.QueryContext(ctx, args...)
 }
@@ -241,25 +311,25 @@ func orDirect[T any](err error, direct func() (T, error)) (T, error) {
 
 // pooled names a statement of one of the two pools.
 type pooled struct {
-	db *sql.DB
+	in *pool
 	q  string
 }
 
 // statement is q prepared, once per Store. On PostgreSQL it is nil: pgx
 // prepares what it sees by itself, or does not where default_query_exec_mode
 // says that a pooler stands in between.
-func (s *Store) statement(ctx context.Context, db *sql.DB, q string) (*sql.Stmt, error) {
+func (s *Store) statement(ctx context.Context, p *pool, q string) (*sql.Stmt, error) {
 	if s.place.dialect == onPostgres {
 		return nil, nil
 	}
-	if known, ok := s.prepared.Load(pooled{db, q}); ok {
+	if known, ok := s.prepared.Load(pooled{p, q}); ok {
 		return known.(*sql.Stmt), nil
 	}
-	stmt, err := db.PrepareContext(ctx, q)
+	stmt, err := p.PrepareContext(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	if known, raced := s.prepared.LoadOrStore(pooled{db, q}, stmt); raced {
+	if known, raced := s.prepared.LoadOrStore(pooled{p, q}, stmt); raced {
 		_ = stmt.Close()
 		return known.(*sql.Stmt), nil
 	}
@@ -269,20 +339,12 @@ func (s *Store) statement(ctx context.Context, db *sql.DB, q string) (*sql.Stmt,
 // within runs do in one transaction that writes. On SQLite it holds the only
 // write lock from its beginning on.
 func (s *Store) within(ctx context.Context, limit time.Duration, do func(ctx context.Context, tx *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	conn, err := s.write.Conn(ctx)
+	ctx, leave, err := s.write.enter(ctx, limit)
 	if err != nil {
 		return s.fault(err)
 	}
-	defer conn.Close() // gives it back
-	if s.place.dialect == onSQLite {
-		// The wait for the connection was ours to bound; what SQLite does with
-		// it busy_timeout bounds. A context that may end would cost each
-		// statement a goroutine that watches it, a fifth of such a commit.
-		ctx = context.WithoutCancel(ctx)
-	}
-	tx, err := conn.BeginTx(ctx, nil)
+	defer leave()
+	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fault(err)
 	}

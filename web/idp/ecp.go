@@ -158,7 +158,7 @@ func (v *visitor) refuseProgram(w http.ResponseWriter, err error) {
 	case errors.Is(err, gatehouse.ErrUnavailable), errors.Is(err, gatehouse.ErrNotRecorded):
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "Something that is needed does not answer. Try again in a minute.", http.StatusServiceUnavailable)
-	case errors.Is(err, gatehouse.ErrNotEntitled):
+	case errors.Is(err, gatehouse.ErrNotEntitled), errors.Is(err, gatehouse.ErrTooManyGroups):
 		v.fault(w, http.StatusForbidden)
 	case errors.Is(err, gatehouse.ErrInvalid):
 		v.fault(w, http.StatusBadRequest)

@@ -78,6 +78,7 @@ func TestProgramsAreToldWhyNotAsFarAsEverybodyMayKnow(t *testing.T) {
 		{"a wrong password, and a request that cannot be granted", nil, soapRequest("", unsuitable), func(r *http.Request) { r.SetBasicAuth("alice", "wrong") }, 401, "", 1},
 		{"an account that is disabled", fail(gatehouse.ErrAccountDisabled), soapRequest("", ""), nil, 401, "", 1},
 		{"a password that has expired", fail(gatehouse.ErrPasswordExpired), soapRequest("", ""), nil, 401, "", 1},
+		{"too many groups", fail(gatehouse.ErrTooManyGroups), soapRequest("", ""), nil, 403, "<S:Fault>", 1},
 		{"too many guesses", fail(&gatehouse.Throttled{Until: time.Now().Add(time.Minute), Why: "person"}), soapRequest("", ""), nil, 429, "", 1},
 		{"no directory", fail(&gatehouse.Unavailable{What: "directory"}), soapRequest("", ""), nil, 503, "", 1},
 		{"no record", fail(gatehouse.ErrNotRecorded), soapRequest("", ""), nil, 503, "", 1},

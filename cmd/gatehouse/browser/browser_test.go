@@ -45,6 +45,7 @@ func TestBrowser(t *testing.T) {
 		{"keys", keysWalks},
 		{"ways", waysWalks},
 		{"programs", programWalks},
+		{"times", timesWalks},
 		{"guards", guardWalks},
 		{"looks", looksWalks},
 		{"pictures", pictureWalks},
