@@ -143,8 +143,8 @@ type Config struct {
 	Nested *bool `yaml:"nested"`
 
 	// MaxAge is how old a person's groups may be when something is handed
-	// out. Default: 60s.
-	MaxAge time.Duration `yaml:"max_age"`
+	// out; 0s asks each time. Default: 60s.
+	MaxAge *time.Duration `yaml:"max_age"`
 
 	// Timeout is how long one call may take altogether: finding servers,
 	// connecting, searching, binding. Default: 5s.
@@ -203,7 +203,7 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.GroupNameAttribute, preset.GroupNameAttribute)
 	setDefault(&c.NameAttribute, "displayName")
 	setDefault(&c.MailAttribute, "mail")
-	setDefault(&c.MaxAge, time.Minute)
+	setDefault(&c.MaxAge, new(time.Minute))
 	setDefault(&c.Timeout, 5*time.Second)
 	setDefault(&c.Connections, 4)
 	if c.Nested == nil {
@@ -245,7 +245,7 @@ func (c Config) Validate() []gatehouse.Fault {
 	c.validateServiceAccount(&f)
 	c.validateSearches(&f)
 	c.validateAttributes(&f)
-	if c.MaxAge < 0 {
+	if c.MaxAge != nil && *c.MaxAge < 0 {
 		f.add("max_age", "is negative")
 	}
 	if c.Timeout < 100*time.Millisecond || c.Timeout > time.Minute {

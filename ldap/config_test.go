@@ -110,7 +110,7 @@ func TestDefaults(t *testing.T) {
 		if faults := c.Validate(); len(faults) > 0 {
 			t.Errorf("%s: %v", kind, faults)
 		}
-		if c.UserBaseDN != suffix || c.MaxAge != time.Minute || c.Timeout != 5*time.Second || c.Connections != 4 || !*c.Nested {
+		if c.UserBaseDN != suffix || *c.MaxAge != time.Minute || c.Timeout != 5*time.Second || c.Connections != 4 || !*c.Nested {
 			t.Errorf("%s: %+v", kind, c)
 		}
 	}

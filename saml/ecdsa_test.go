@@ -117,6 +117,8 @@ func TestRequestsMayBeSignedByECDSA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shortR := ecdsaSignature(t, private.(*ecdsa.PrivateKey), digest[:], func(raw []byte) bool { return raw[0] == 0 && raw[1] != 0 })
+	shortS := ecdsaSignature(t, private.(*ecdsa.PrivateKey), digest[:], func(raw []byte) bool { return raw[32] == 0 })
 	posted := signXMLSec(t, plain(), "_req1", "</samlp:AuthnRequest>", ecdsaKey(), algECDSASHA256)
 	redirect := func(signature []byte) func() error {
 		return func() error {
@@ -132,10 +134,14 @@ func TestRequestsMayBeSignedByECDSA(t *testing.T) {
 		try func() error
 		ok  bool
 	}{
-		"redirected":                    {redirect(raw), true},
-		"redirected, in ASN.1":          {redirect(der), false},
-		"redirected, one half":          {redirect(raw[:32]), false},
-		"redirected, an odd length":     {redirect(raw[:63]), false},
+		"redirected":                 {redirect(raw), true},
+		"redirected, in ASN.1":       {redirect(der), false},
+		"redirected, one half":       {redirect(raw[:32]), false},
+		"redirected, an odd length":  {redirect(raw[:63]), false},
+		"redirected, a short first":  {redirect(shortR), true},
+		"redirected, a short second": {redirect(shortS), true},
+		// The zero that fills up the first is left out: the numbers are right.
+		"redirected, of two lengths":    {redirect(shortR[1:]), false},
 		"redirected, all zeros":         {redirect(make([]byte, 64)), false},
 		"redirected, far too long":      {redirect(make([]byte, 4096)), false},
 		"posted":                        {post(posted), true},
@@ -148,6 +154,26 @@ func TestRequestsMayBeSignedByECDSA(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// ecdsaSignature signs digest until the signature, side by side, is as wanted.
+func ecdsaSignature(t *testing.T, key *ecdsa.PrivateKey, digest []byte, wanted func(raw []byte) bool) []byte {
+	t.Helper()
+	for range 20_000 { // one in 256 is
+		der, err := ecdsa.SignASN1(rand.Reader, key, digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := sideBySide(der, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wanted(raw) {
+			return raw
+		}
+	}
+	t.Fatal("no such signature")
+	return nil
 }
 
 func TestAnECDSAKeyStandsBesideTheOther(t *testing.T) {

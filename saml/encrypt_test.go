@@ -3,6 +3,9 @@ package saml
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/pem"
 	"os/exec"
 	"path/filepath"
@@ -161,19 +164,43 @@ func decrypt(t *testing.T, document []byte) []byte {
 }
 
 func TestEveryEncryptionHasAKeyOfItsOwn(t *testing.T) {
-	p := newTestIdP(t, providerFile(t, "Wiki", spMetadata(wikiID, "", encryptionKey(""), acs("HTTP-POST", wikiACS, 0, ""))))
-	seen := map[string]bool{}
-	for range 20 {
-		for _, value := range regexp.MustCompile(`<xenc:CipherValue>([^<]+)<`).FindAllSubmatch(decoded(t, respondTo(t, p, "")), -1) {
-			if seen[string(value[1][:16])] {
-				t.Fatal("a key or a nonce came again")
+	for choice, size := range map[Encrypt]struct{ key, nonce int }{
+		EncryptAES128GCM: {16, 12}, EncryptAES256GCM: {32, 12}, EncryptAES128CBC: {16, 16}, EncryptAES256CBC: {32, 16},
+	} {
+		f := providerFile(t, "Wiki", spMetadata(wikiID, "", encryptionKey(""), acs("HTTP-POST", wikiACS, 0, "")))
+		f.Encrypt = choice
+		p := newTestIdP(t, f)
+		keys, nonces := map[string]bool{}, map[string]bool{}
+		for range 20 {
+			key, sealed := contentKey(t, decoded(t, respondTo(t, p, "")))
+			if len(key) != size.key || keys[string(key)] || nonces[string(sealed[:size.nonce])] {
+				t.Fatalf("%s: a key of %d bytes, or a key or a nonce that came before", choice, len(key))
 			}
-			seen[string(value[1][:16])] = true
+			keys[string(key)], nonces[string(sealed[:size.nonce])] = true, true
 		}
 	}
-	if len(seen) != 40 {
-		t.Errorf("%d values of 20 answers, want a key and a text of each", len(seen))
+}
+
+// contentKey opens the key that an assertion is encrypted with, which its
+// provider alone can, and returns it with what is encrypted.
+func contentKey(t *testing.T, document []byte) (key, sealed []byte) {
+	t.Helper()
+	found := regexp.MustCompile(`<xenc:CipherValue>([^<]+)<`).FindAllSubmatch(document, -1)
+	if len(found) != 2 {
+		t.Fatalf("%d values, want a key and a text:\n%s", len(found), document)
 	}
+	var values [2][]byte
+	for i, f := range found {
+		var err error
+		if values[i], err = base64.StdEncoding.DecodeString(string(f[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := rsa.DecryptOAEP(sha1.New(), nil, privateKey(t, wikiKey()), values[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, values[1]
 }
 
 func TestOneKeyInTheMetadataIsEnoughToBeEncryptedTo(t *testing.T) {

@@ -34,6 +34,7 @@ func xmlsec1(t *testing.T, document []byte, certificate []byte, node string) err
 	out, err := exec.CommandContext(ctx, program, "--verify", "--enabled-key-data", "rsa,ec",
 		"--id-attr:ID", namespaces[nsMD].uri+":EntityDescriptor",
 		"--id-attr:ID", namespaces[nsSAML].uri+":Assertion",
+		"--id-attr:ID", namespaces[nsSAMLP].uri+":AuthnRequest",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":Response",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":LogoutRequest",
 		"--id-attr:ID", namespaces[nsSAMLP].uri+":LogoutResponse",

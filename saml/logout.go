@@ -79,7 +79,7 @@ func (p *IdP) ParseLogoutPost(form string) (*LogoutRequest, *LogoutResponse, err
 func (p *IdP) parseLogout(raw string, post bool) (*LogoutRequest, *LogoutResponse, error) {
 	params, err := readParameters(raw)
 	if err != nil {
-		return nil, nil, unreadable(err)
+		return nil, nil, unreadableLogout(err)
 	}
 	name, outline := samlRequest, &logoutRequestOutline
 	if params.has(samlResponse) {
@@ -98,7 +98,7 @@ func (p *IdP) parseLogout(raw string, post bool) (*LogoutRequest, *LogoutRespons
 	}
 	relayState, err := params.relayState()
 	if err != nil {
-		return nil, nil, unreadable(err)
+		return nil, nil, unreadableLogout(err)
 	}
 	r, err := m.request(sp, p.entityID, p.ring.Load().opens)
 	if r != nil {
@@ -122,11 +122,11 @@ func (p *IdP) receiveLogout(params parameters, name string, o *outline, post boo
 	}
 	document, err := decode(name)
 	if err != nil {
-		return nil, Provider{}, unreadable(err)
+		return nil, Provider{}, unreadableLogout(err)
 	}
 	m, err := readLogout(document, o)
 	if err != nil {
-		return nil, Provider{}, unreadable(err)
+		return nil, Provider{}, unreadableLogout(err)
 	}
 	sp, err := p.sender(&authnRequest{issuer: m.issuer})
 	if err != nil {
@@ -138,7 +138,7 @@ func (p *IdP) receiveLogout(params parameters, name string, o *outline, post boo
 		err = verifyLogoutRedirect(params, name, m, sp)
 	}
 	if err != nil {
-		return nil, Provider{}, badSignature(err)
+		return nil, Provider{}, unsignedLogout(err)
 	}
 	return m, sp, nil
 }
@@ -249,7 +249,7 @@ func (p *IdP) checkLogout(m *logoutMessage) error {
 
 func (m *logoutMessage) response(sp Provider) (*LogoutResponse, error) {
 	if !m.has["Status"] || m.InResponseTo == "" {
-		return nil, unreadable(errors.New("a logout response without a status or a request"))
+		return nil, unreadableLogout(errors.New("a logout response without a status or a request"))
 	}
 	code := m.Status.Code
 	success := code.Value == statusSuccess && (code.Detail == nil || code.Detail.Value != StatusPartialLogout)
@@ -267,7 +267,7 @@ func (m *logoutMessage) request(sp Provider, self string, keys []crypto.Decrypte
 		}
 	}
 	if names != 1 {
-		return nil, unreadable(fmt.Errorf("it names %d people", names))
+		return nil, unreadableLogout(fmt.Errorf("it names %d people", names))
 	}
 	n, err := m.name(keys)
 	if err != nil {
@@ -278,7 +278,7 @@ func (m *logoutMessage) request(sp Provider, self string, keys []crypto.Decrypte
 	}
 	r.NameID = NameID{Format: n.Format, Value: n.Value}
 	if len(r.SessionIndexes) > maxSessionIndexes {
-		return nil, unreadable(errTooLarge)
+		return nil, unreadableLogout(errTooLarge)
 	}
 	return r, nil
 }
@@ -302,3 +302,13 @@ func (m *logoutMessage) name(keys []crypto.Decrypter) (*nameElement, error) {
 
 // maxSessionIndexes is more than one person has at one provider.
 const maxSessionIndexes = 100
+
+// unreadableLogout and unsignedLogout are unreadable and badSignature for a
+// message that means to end a session.
+func unreadableLogout(cause error) error {
+	return refused(cause, "SAMLLogout", "The application sent a sign-out message that cannot be read.")
+}
+
+func unsignedLogout(cause error) error {
+	return refused(cause, "Signature", "The sign-out message does not carry a good signature of the application.")
+}

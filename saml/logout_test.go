@@ -150,6 +150,9 @@ func TestLogoutMessagesWithoutAGoodSignatureHaveNoEffect(t *testing.T) {
 		"a request as a response": func() (*LogoutRequest, *LogoutResponse, error) {
 			return p.ParseLogoutRedirect(signQuery(t, strings.Replace(redirectQuery(t, logoutRequest()), samlRequest, samlResponse, 1), wikiKey()))
 		},
+		"rubbish":             func() (*LogoutRequest, *LogoutResponse, error) { return p.ParseLogoutRedirect("SAMLRequest=rubbish") },
+		"rubbish in a form":   func() (*LogoutRequest, *LogoutResponse, error) { return p.ParseLogoutPost("SAMLResponse=rubbish") },
+		"nothing of the kind": func() (*LogoutRequest, *LogoutResponse, error) { return p.ParseLogoutRedirect("%zz") },
 		"both at once": func() (*LogoutRequest, *LogoutResponse, error) {
 			return p.ParseLogoutRedirect(signQuery(t, redirectQuery(t, logoutRequest())+"&SAMLResponse=x", wikiKey()))
 		},
@@ -157,6 +160,10 @@ func TestLogoutMessagesWithoutAGoodSignatureHaveNoEffect(t *testing.T) {
 		request, response, err := parse()
 		if request != nil || response != nil || !errors.Is(err, gatehouse.ErrInvalid) {
 			t.Errorf("%s: %+v, %+v, %v", name, request, response, err)
+		}
+		var said *gatehouse.Invalid
+		if !errors.As(err, &said) || strings.Contains(said.Why, "sign-in") {
+			t.Errorf("%s: a person who signs out is told %v", name, said)
 		}
 	}
 }

@@ -127,13 +127,15 @@ func TestMetadataSignedByXMLSecIsTaken(t *testing.T) {
 }
 
 // signXMLSec has xmlsec1 sign the root of document, which has that ID; the
-// signature goes before the text next.
-func signXMLSec(t *testing.T, document, id, next string, k gatehouse.SigningKey, method string) string {
+// signature goes before the text next. changes are replacements in what says
+// how to sign.
+func signXMLSec(t *testing.T, document, id, next string, k gatehouse.SigningKey, method string, changes ...string) string {
 	t.Helper()
 	program := outside.Program(t, "xmlsec1", "xmlsec1")
 	dir := t.TempDir()
 	template := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="` + algExclusive + `"/><ds:SignatureMethod Algorithm="` + method + `"/>` +
 		`<ds:Reference URI="#` + id + `"><ds:Transforms><ds:Transform Algorithm="` + algEnveloped + `"/><ds:Transform Algorithm="` + algExclusive + `"/></ds:Transforms><ds:DigestMethod Algorithm="` + algSHA256 + `"/><ds:DigestValue/></ds:Reference></ds:SignedInfo><ds:SignatureValue/></ds:Signature>`
+	template = strings.NewReplacer(changes...).Replace(template)
 	key, in := filepath.Join(dir, "key.pem"), filepath.Join(dir, "in.xml")
 	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k.PrivateKey}))
 	write(t, in, []byte(strings.Replace(document, next, template+next, 1)))

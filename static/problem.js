@@ -1,4 +1,5 @@
-// Copies what the help desk needs.
+// Copies what is to be pasted elsewhere: for the help desk, or by who carries
+// the answer to a program.
 
 const copy = document.querySelector("[data-copy-desk]");
 const button = copy?.querySelector("button");

@@ -132,8 +132,8 @@ type Portal struct {
 	// letters. Default: "{account}-{role}".
 	Profile string `yaml:"profile"`
 	// PasswordNotice is how long before a password expires the portal says so,
-	// where the directory tells. Default: 336h, two weeks.
-	PasswordNotice time.Duration `yaml:"password_notice"`
+	// where the directory tells; 0s never. Default: 336h, two weeks.
+	PasswordNotice *time.Duration `yaml:"password_notice"`
 }
 
 // SetDefaults fills in what was left out.
@@ -149,7 +149,9 @@ func (c *Config) SetDefaults() {
 	c.Session.CLI = cmp.Or(c.Session.CLI, 12*time.Hour)
 	c.Portal.Name = cmp.Or(c.Portal.Name, "Gatehouse")
 	c.Portal.Profile = cmp.Or(c.Portal.Profile, "{account}-{role}")
-	c.Portal.PasswordNotice = cmp.Or(c.Portal.PasswordNotice, 14*24*time.Hour)
+	if c.Portal.PasswordNotice == nil {
+		c.Portal.PasswordNotice = new(14 * 24 * time.Hour)
+	}
 	c.Portal.Support = cmp.Or(c.Portal.Support, whomToAsk)
 }
 
@@ -188,7 +190,9 @@ func (c Config) Validate() []gatehouse.Fault {
 	add("session.idle", faultInLimit(c.Session.Idle, 24*time.Hour))
 	add("session.max", faultInLimit(c.Session.Max, 7*24*time.Hour))
 	add("session.cli", faultInLimit(c.Session.CLI, 90*24*time.Hour))
-	add("portal.password_notice", faultInLimit(c.Portal.PasswordNotice, 90*24*time.Hour))
+	if d := c.Portal.PasswordNotice; d != nil && *d != 0 {
+		add("portal.password_notice", faultInLimit(*d, 90*24*time.Hour))
+	}
 	if c.Session.Idle > c.Session.Max {
 		add("session.idle", "is longer than session.max: nobody could ever be idle that long")
 	}

@@ -348,6 +348,15 @@ func (f *fakeBroker) Longest(_ context.Context, e gatehouse.Entitlement) (time.D
 	return e.MaxSession, false
 }
 
+func (f *fakeBroker) Opens(account gatehouse.Account, _, wish string) bool {
+	u, err := url.Parse(wish)
+	if err != nil {
+		return false
+	}
+	mine := strings.TrimPrefix(u.Host, account.ID+"-abc123.")
+	return u.Host == "" || mine == "console.aws.amazon.com" || strings.HasSuffix(mine, ".console.aws.amazon.com") && strings.Count(mine, ".") == 4
+}
+
 func (f *fakeBroker) Explain(_ gatehouse.Session, account, role string) access.Explanation {
 	x := f.explanation
 	for _, e := range f.entitlements {

@@ -26,6 +26,7 @@ type pickPage struct {
 	There    string // the account that has other roles of theirs; empty: there is not just one
 	Why      string // where it says why not; empty: the link does not say enough
 	Opens    string // the console page that waits
+	LeftOut  bool   // the link asks for another, which no console of theirs has
 	Keep     string // "?destination=…": what each choice takes along
 	Sections []section
 }
@@ -182,8 +183,10 @@ func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account)
 	case p.Missing != "" && g.account != "" && len(rows) == 1:
 		p.There, p.Why = rows[0].Name, whyOf(rows[0].ID, g.role)
 	}
-	if wish := g.query.Get("destination"); wish != "" {
-		if u, err := url.Parse(wish); err == nil {
+	if wish := g.query.Get("destination"); wish != "" && len(rows) > 0 {
+		if p.LeftOut = !s.openedBy(v, rows, g.query.Get("region"), wish); p.LeftOut {
+			g.query.Del("destination")
+		} else if u, err := url.Parse(wish); err == nil {
 			p.Opens = u.Host + u.Path
 		}
 	}
@@ -192,4 +195,12 @@ func (s *Server) pick(w http.ResponseWriter, v *visit, g sought, rows []account)
 	}
 	p.Sections = sectionsOf(rows)
 	return s.render(w, status, "pick.html", p)
+}
+
+// openedBy reports whether a console of any of the accounts opens at wish.
+func (s *Server) openedBy(v *visit, rows []account, region, wish string) bool {
+	return slices.ContainsFunc(s.held(v.Session).all, func(e gatehouse.Entitlement) bool {
+		mine := slices.ContainsFunc(rows, func(a account) bool { return a.ID == e.Account.ID })
+		return mine && s.deps.Broker.Opens(e.Account, region, wish)
+	})
 }

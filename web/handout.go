@@ -237,6 +237,7 @@ type confirmPage struct {
 	Path     string
 	Fields   []field // what the form held
 	Does     string  // what the button does
+	Answers  bool    // a program waits for the answer
 }
 
 // confirmed is one role that asks for it.
@@ -254,7 +255,7 @@ func (s *Server) askAgain(w http.ResponseWriter, r *http.Request, v *visit, list
 	if wantsJSON(r) {
 		return errConfirm
 	}
-	p := confirmPage{frame: s.frame(v, ""), Path: r.URL.Path, Does: takeKeys}
+	p := confirmPage{frame: s.frame(v, ""), Path: r.URL.Path, Does: takeKeys, Answers: r.PostForm.Has("answer")}
 	if as := r.PostForm.Get("as"); as == string(gatehouse.FormConsole) || as == string(gatehouse.FormPost) {
 		p.Does = openConsole
 	}
@@ -264,7 +265,7 @@ func (s *Server) askAgain(w http.ResponseWriter, r *http.Request, v *visit, list
 	}
 	for name, values := range r.PostForm {
 		for _, value := range values {
-			if name != "confirm" && len(value) <= longestNext {
+			if name != "confirm" && name != "answer" && len(value) <= longestNext {
 				p.Fields = append(p.Fields, field{name, value})
 			}
 		}

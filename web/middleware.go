@@ -258,7 +258,7 @@ func (s *Server) limitForms(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength < 0 {
 			w.Header().Set("Connection", "close") // nobody agrees on where the next request begins
-			s.Problem(w, r, errLength)
+			s.Problem(w, r, inbound.ErrLength)
 			return
 		}
 		most := int64(formLimit)
@@ -285,9 +285,9 @@ func readForm(r *http.Request) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return errTooLarge
+		return inbound.ErrTooLarge
 	case err != nil:
-		return fmt.Errorf("%w: %w", errForm, err)
+		return fmt.Errorf("%w: %w", inbound.ErrForm, err)
 	}
 	return nil
 }

@@ -115,8 +115,11 @@ func TestAPasswordThatExpiresSoonIsSaid(t *testing.T) {
 		}
 		wantContains(t, page, want, `href="/me/password"`)
 	}
-	for within, want := range map[time.Duration]bool{5 * 24 * time.Hour: false, 7 * 24 * time.Hour: true} {
-		h := newHouse(t, func(c *Config, _ *Deps) { c.Portal.PasswordNotice = within })
+	never := newHouse(t, func(c *Config, _ *Deps) { c.Portal.PasswordNotice = new(time.Duration) })
+	never.broker.user.PasswordExpires = start // by grace
+	wantLacks(t, wantStatus(t, never.get("/", never.signIn()), 200), "password expires")
+	for within, want := range map[time.Duration]bool{0: false, 5 * 24 * time.Hour: false, 7 * 24 * time.Hour: true} {
+		h := newHouse(t, func(c *Config, _ *Deps) { c.Portal.PasswordNotice = &within })
 		h.broker.user.PasswordExpires = start.Add(6 * 24 * time.Hour)
 		page := wantStatus(t, h.get("/", h.signIn()), 200)
 		if want {

@@ -97,7 +97,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		at := momentOf(who.User.ReadAt)
 		p.Stale = &at
 	}
-	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), s.cfg.Portal.PasswordNotice)
+	p.Password = expiresSoon(who.User.PasswordExpires, s.now(), *s.cfg.Portal.PasswordNotice)
 	p.Strange = s.strange(r, who)
 	p.None = len(held.rows) == 0
 	p.Groups = groupsHint(len(who.User.Groups))

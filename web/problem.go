@@ -9,22 +9,20 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gatehouse"
 	"gatehouse/internal/access"
+	"gatehouse/web/inbound"
 )
 
-// What can be wrong with a request before anybody looks at what it wants.
+// What else can be wrong with a request than inbound has.
 var (
-	errMethod      = errors.New("method not allowed")
 	errHost        = errors.New("request for another host")
 	errCrossOrigin = errors.New("cross-origin request")
-	errLength      = errors.New("body without a length")
-	errTooLarge    = errors.New("body too large")
-	errForm        = errors.New("unreadable form")
 	errPanic       = errors.New("panic")
 	errBusy        = errors.New("too many sign-ins at a time")
 	errCrowded     = errors.New("too many requests at a time")
@@ -86,21 +84,24 @@ var words = []struct {
 		Text: "None of your groups gives it to you, or there is no such role.", Next: "If you need it, ask for the group that gives it. A new group counts within minutes.",
 		Href: "/", Button: "See your roles", Ask: true}},
 	{gatehouse.ErrRefusedByAWS, problem{Status: 502, Title: "AWS refused.",
-		Text: "You are allowed to use this role, but AWS did not hand it out.", Href: "/", Button: "See your roles", Ask: true}},
-	{gatehouse.ErrInvalid, problem{Status: 400, Title: "One thing needs correcting.", Text: "Something in the request is not possible.", Href: "/", Button: "Start again"}},
+		Text: "You are allowed to use this role, but AWS did not hand it out.", Next: "Try again in a minute.", Href: "/", Button: "See your roles", Ask: true}},
+	{gatehouse.ErrInvalid, problem{Status: 400, Title: "One thing needs correcting.", Text: "Something in the request is not possible.",
+		Next: "Begin again from the list of your roles.", Href: "/", Button: "See your roles", Ask: true}},
 	{gatehouse.ErrNoSession, problem{Status: 401, Title: "You are signed out.", Text: "Your sign-in has ended.", Next: "Sign in again to go on.", Href: "/login", Button: "Sign in"}},
-	{gatehouse.ErrConflict, problem{Status: 409, Title: "Somebody changed this meanwhile.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
+	{gatehouse.ErrConflict, problem{Status: 409, Title: "Somebody changed this meanwhile.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "See your roles"}},
 	{gatehouse.ErrUnavailable, problem{Status: 503, Title: "Something that is needed does not answer.",
 		Text: "It is not your doing.", Next: "Try again in a minute.", Ask: true}},
 	{gatehouse.ErrNotFound, problem{Status: 404, Title: "There is nothing here.",
-		Text: "The address may be mistyped or out of date.", Href: "/", Button: "See your roles"}},
-	{errMethod, problem{Status: 405, Title: "This page cannot be used that way.", Text: "The address is right, but not for this kind of request.", Href: "/", Button: "See your roles"}},
+		Text: "The address may be mistyped or out of date.", Next: "Look for it in the list of your roles, or ask whoever gave you the link for a new one.", Href: "/", Button: "See your roles"}},
+	{inbound.ErrMethod, problem{Status: 405, Title: "This page cannot be used that way.", Text: "The address is right, but not for this kind of request.",
+		Next: "Begin again from the list of your roles.", Ask: true, Href: "/", Button: "See your roles"}},
 	{errHost, problem{Status: 421, Title: "This is not the address of this portal.", Text: "You came by a name that it does not answer to.", Next: "Use its own address."}},
 	{errCrossOrigin, problem{Status: 403, Title: "This came from another site.",
 		Text: "Only our own pages may do this, so nothing was done.", Next: "If you pressed a button here, load the page again and repeat it.", Href: "/", Button: "See your roles"}},
-	{errLength, problem{Status: 411, Title: "The request did not say how long it is.", Text: "Browsers do; a program or a proxy on the way may not.", Next: "Send it with a Content-Length."}},
-	{errTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "Start again"}},
-	{errForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "Start again"}},
+	{inbound.ErrLength, problem{Status: 411, Title: "The request did not say how long it is.", Text: "Browsers do; a program or a proxy on the way may not.", Next: "Send it with a Content-Length."}},
+	{inbound.ErrTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "See your roles"}},
+	{inbound.ErrForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "See your roles"}},
+	{inbound.ErrType, problem{Status: 415, Title: "That is no form.", Text: "It was sent in a way that browsers do not send forms in.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "See your roles", Ask: true}},
 	{errPickup, problem{Status: 410, Title: "This line was used or is over.", Text: "It works once, within a minute, and from the address that it was made at.", Next: "Take a new one from the role's page."}},
 	{errTwice, problem{Status: 409, Title: "That was already done.", Text: "The same click arrived twice, so only one hand-out was made.", Next: "It is in the other tab. If you want another one, start again.", Href: "/", Button: "See your roles"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
@@ -129,6 +130,62 @@ func (p problem) ofTicket(err error) problem {
 	p.Title, p.Text, p.Next = say.Title, say.Text, say.Next
 	return p
 }
+
+// amends says, of what makes no sense, what it means for what is being done
+// and what comes next, by the field that gatehouse.Invalid names.
+var amends = map[string]problem{
+	"star":     {Title: "That is not on your list.", Next: "Load the list again and repeat what you did.", Href: "/", Button: "See your roles"},
+	"before":   {Title: "Your history has no such page.", Next: "Begin with the newest entries.", Href: "/me/history", Button: "See your history"},
+	"role":     {Title: "This role cannot be handed out to you as it is.", Next: "Have it put right, or take another role.", Href: "/", Button: "See your roles", Ask: true},
+	"mail":     {Title: "The application cannot be told who you are.", Next: "Have your mail address put into the directory, then start again from the application.", Ask: true},
+	"sp":       {Title: "This link opens no application.", Next: "Open the application from the portal, or ask whoever gave you the link for a new one.", Href: "/", Button: "Go to the portal"},
+	"sign-in":  {Title: "This sign-in is over.", Next: "If the application cannot be found again, open it from the portal.", Href: "/", Button: "Go to the portal"},
+	"sign-out": {Title: "This sign-out is over.", Next: "Sign in again when you need to.", Href: "/login", Button: "Sign in"},
+}
+
+// onForms are the fields that people fill in, so that the way on is the form.
+var onForms = []string{"as", "line", "region", "duration", "profile", "scope", "destination", "confirm", "answer"}
+
+// theirs says, of what arrived at these addresses and makes no sense, that it
+// is the doing of whoever sent the browser. The first that fits counts.
+var theirs = []struct {
+	path string
+	say  problem
+}{
+	{"/saml/slo", problem{Title: "The application's sign-out was not accepted.", Next: "It is the application's doing, not yours. You may still be signed in here: " +
+		"sign out in the portal's menu, then close the browser.", Href: "/", Button: "Go to the portal", Ask: true}},
+	{"/saml/", problem{Title: "The application's sign-in was not accepted.", Next: "It is the application's doing, not yours. Start again from the application, " +
+		"or open it from the portal.", Href: "/", Button: "Go to the portal", Ask: true}},
+	{"/authorize", programs}, {"/v1/authorize", programs},
+}
+
+var programs = problem{Title: "The program's request was not accepted.", Next: "It is the program's doing, not yours, and nothing was approved.",
+	Href: "/me/sessions", Button: "See your sign-ins", Ask: true}
+
+// amend gives p, which is about err and about what arrived with r, the title
+// and the way on that fit.
+func (p problem) amend(r *http.Request, err error) problem {
+	var invalid *gatehouse.Invalid
+	field := ""
+	if errors.As(err, &invalid) {
+		field = invalid.Field
+	}
+	if slices.Contains(onForms, field) && r.Method == http.MethodPost {
+		p.Next, p.Href, p.Button, p.Ask = "Go back to the form and correct it.", pathBack(r), "Back to the form", false
+		return p
+	}
+	say, known := amends[field]
+	for i := 0; i < len(theirs) && !known; i++ {
+		say, known = theirs[i].say, strings.HasPrefix(r.URL.Path, theirs[i].path)
+	}
+	if known {
+		p.Title, p.Next, p.Href, p.Button, p.Ask = say.Title, say.Next, say.Href, say.Button, say.Ask
+	}
+	return p
+}
+
+// senseless are the failures that amend speaks of.
+var senseless = []error{gatehouse.ErrInvalid, inbound.ErrLength, inbound.ErrTooLarge, inbound.ErrForm, inbound.ErrType}
 
 // unforeseen is said of every other error.
 var unforeseen = problem{Status: 500, Title: "Something went wrong here.", Text: "It is not your doing. It has been noted.",
@@ -257,6 +314,9 @@ func (s *Server) problem(r *http.Request, err error) problem {
 	p.Narrow = true
 	p.Reference = factsFrom(r.Context()).id
 	p.At = momentOf(now)
+	if slices.ContainsFunc(senseless, func(kind error) bool { return errors.Is(err, kind) }) {
+		p = p.amend(r, err)
+	}
 	if errors.Is(err, errHost) {
 		p.Href, p.Button = s.public.String()+"/", s.public.Host
 	}

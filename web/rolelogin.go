@@ -13,18 +13,22 @@ import (
 // roleLoginPage asks which one role `aws login` may have, if any.
 type roleLoginPage struct {
 	frame
-	Fields   []field
-	Host     string // where the program waits on this computer; empty: the person carries the answer
-	Sections []loginAccount
-	Lasts    string
+	Fields []field
+	Host   string // where the program waits on this computer; empty: the person carries the answer
+	Roles  []loginRole
+	Many   bool // more than one looks through
+	Lasts  string
 }
 
-type loginAccount struct {
-	Name  string
-	Roles []loginRole
+// loginRole is one that may be chosen.
+type loginRole struct {
+	accountView
+	Role   string
+	Chosen bool
 }
 
-type loginRole struct{ Value, Name string }
+// manyChoices is from how many roles on the page has a field to find one.
+const manyChoices = 9
 
 // carryPage shows the answer that the person carries to the program.
 type carryPage struct {
@@ -46,7 +50,7 @@ func (s *Server) roleLogin(w http.ResponseWriter, r *http.Request, v *visit) err
 	if _, err := s.refresh(w, r, v); err != nil {
 		return err
 	}
-	p := roleLoginPage{frame: s.frame(v, ""), Lasts: inWords(s.cfg.Session.CLI)}
+	p := roleLoginPage{frame: s.frame(v, "rolelogin.js"), Lasts: inWords(s.cfg.Session.CLI)}
 	p.Narrow = true
 	if u, err := url.Parse(l.RedirectURI); err == nil && !l.Remote {
 		p.Host = u.Host
@@ -54,18 +58,23 @@ func (s *Server) roleLogin(w http.ResponseWriter, r *http.Request, v *visit) err
 	for _, name := range asked {
 		p.Fields = append(p.Fields, field{name, q.Get(name)})
 	}
-	for _, row := range rowsOf(s.deps.Broker.Entitlements(v.Session)) {
-		one := loginAccount{Name: row.Name + " · " + row.Digits}
+	p.Roles = loginRoles(s.deps.Broker.Entitlements(v.Session), q.Get("role"))
+	p.Many = len(p.Roles) >= manyChoices
+	return s.render(w, http.StatusOK, "rolelogin.html", p)
+}
+
+// loginRoles are the roles that can be handed out. None is chosen beforehand
+// unless there is no other, or it was chosen before a sign-in came between.
+func loginRoles(all []gatehouse.Entitlement, chosen string) (list []loginRole) {
+	for _, row := range unblocked(rowsOf(all)) {
 		for _, has := range row.Roles {
-			if !has.Blocked {
-				one.Roles = append(one.Roles, loginRole{row.ID + "/" + has.Name, has.Name})
-			}
-		}
-		if len(one.Roles) > 0 {
-			p.Sections = append(p.Sections, one)
+			list = append(list, loginRole{row.accountView, has.Name, row.ID+"/"+has.Name == chosen})
 		}
 	}
-	return s.render(w, http.StatusOK, "rolelogin.html", p)
+	if len(list) == 1 {
+		list[0].Chosen = true
+	}
+	return list
 }
 
 // answerRoleLogin takes the person's choice back to the program.
@@ -92,8 +101,12 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 		return s.leave(w, r, back, toProgram, "")
 	}
 	account, role, _ := strings.Cut(r.PostForm.Get("role"), "/")
-	if _, ok := find(s.deps.Broker.Entitlements(v.Session), account, role); !ok {
+	e, ok := find(s.deps.Broker.Entitlements(v.Session), account, role)
+	if !ok {
 		return fmt.Errorf("aws login: %w", gatehouse.ErrNotEntitled)
+	}
+	if e.Confirm && r.PostForm.Get("confirm") != "1" {
+		return s.askAgain(w, r, v, []gatehouse.Entitlement{e})
 	}
 	back, carry, err := s.deps.Programs.AgreeRole(r.Context(), v.Session, l, account, role, f.ip, f.id)
 	if err != nil {
@@ -102,7 +115,7 @@ func (s *Server) answerRoleLogin(w http.ResponseWriter, r *http.Request, v *visi
 	if carry == "" {
 		return s.leave(w, r, back, toProgram, "")
 	}
-	p := carryPage{frame: s.frame(v, ""), Answer: carry}
+	p := carryPage{frame: s.frame(v, "problem.js"), Answer: carry}
 	p.Narrow = true
 	return s.render(w, http.StatusOK, "carry.html", p)
 }

@@ -60,6 +60,7 @@ type rolePage struct {
 	Durations   []choice
 	Cap         string // why there are no longer ones
 	Destination string // console page to open, as asked for
+	LeftOut     bool   // one was asked for that this account's console has not
 	Scopes      []scopeChoice
 	Texts       []textForm
 	Download    bool           // as a file, without script
@@ -144,7 +145,7 @@ func (s *Server) rolePage(r *http.Request, v *visit, e gatehouse.Entitlement) ro
 	p.Region = firstRegion(q.Get("region"), last.Region, e.Account.Region, s.deps.DefaultRegion)
 	most, byRole := s.deps.Broker.Longest(r.Context(), e)
 	p.Durations, p.Cap = durations(most, q.Get("duration"), byRole)
-	p.Destination = consoleWish(q.Get("destination"))
+	p.Destination, p.LeftOut = s.opens(e.Account, p.Region, q.Get("destination"))
 	p.Download, p.Line = q.Get("download") == "1", gatehouse.Form(q.Get("line"))
 	p.Client = s.clientLines(v.Session.User, e)
 	for _, o := range s.deps.Broker.Scopes(factsFrom(r.Context()).ip) {
@@ -218,9 +219,18 @@ func durations(most time.Duration, wish string, byRole bool) ([]choice, string) 
 // serviceName is a console's page by its short name: s3, cloudwatch.
 var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
 
+// opens is the console page that a link asks for, as far as a hand-out would
+// open it, and whether it asks for another. A page that is refused in the end
+// must not stand in the form, as if somebody had chosen it.
+func (s *Server) opens(account gatehouse.Account, region, wish string) (page string, leftOut bool) {
+	if page = consoleWish(wish); page != "" && s.deps.Broker.Opens(account, region, page) {
+		return page, false
+	}
+	return "", wish != ""
+}
+
 // consoleWish is a console page that a link asks for, if it may be one: an
-// https address or a service's name. Whether it can be opened is settled when
-// it is, by the Broker.
+// https address or a service's name. Whose console has it, the Broker judges.
 func consoleWish(wish string) string {
 	if serviceName.MatchString(wish) {
 		return wish

@@ -7,6 +7,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/static"
+	"gatehouse/web/inbound"
 )
 
 // route is one path of the pages door. The method stands apart from the path
@@ -99,6 +100,6 @@ func notAllowed(methods []string) page {
 	allow := strings.Join(methods, ", ")
 	return func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Allow", allow)
-		return errMethod
+		return inbound.ErrMethod
 	}
 }

@@ -61,6 +61,9 @@ type Broker interface {
 	// to allow less than its rule.
 	Longest(ctx context.Context, e gatehouse.Entitlement) (most time.Duration, byRole bool)
 
+	// Opens reports whether Grant opens a console of the account at a page.
+	Opens(account gatehouse.Account, region, wish string) bool
+
 	// Explain says why somebody has a role, or why not.
 	Explain(s gatehouse.Session, account, role string) access.Explanation
 

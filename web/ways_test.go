@@ -361,6 +361,11 @@ func TestSharedLinks(t *testing.T) {
 	}{
 		{"no account: all roles, with the page that waits", "/go?url=" + s3, 200, []string{"Which role?", "eu-central-1.console.aws.amazon.com/s3/home", `href="/roles/444455556666/PowerUser?destination=` + s3}},
 		{"a role that is not held there: those that are", "/go/111122223333/Owner?destination=s3", 403, []string{"You do not have <bdi>Owner</bdi> in <bdi>Payments</bdi>.", `href="/roles/111122223333/Admin?destination=s3"`, `href="/why/111122223333/Owner"`}},
+		{"no account, and a page that is none of AWS's: left out, and said", "/go?url=https%3A%2F%2Fexample.org%2F", 200, []string{"Which role?", "so it was left out", `href="/roles/444455556666/PowerUser"`}},
+		{"a page that only looks like AWS's", "/go?url=https%3A%2F%2Fconsole.aws.amazon.com.example.org%2F", 200, []string{"so it was left out", `href="/roles/444455556666/PowerUser"`}},
+		{"on the role's page", "/roles/111122223333/ReadOnly?destination=https%3A%2F%2Fexample.org%2F", 200, []string{"is no page of this account's AWS console, so it was left out", `name="destination" value=""`}},
+		{"a page of another account's", "/roles/111122223333/ReadOnly?destination=https%3A%2F%2F444455556666-abc123.eu-west-2.console.aws.amazon.com%2F", 200, []string{"so it was left out", `name="destination" value=""`}},
+		{"what is no address", "/roles/111122223333/ReadOnly?destination=javascript:alert(1)", 200, []string{"so it was left out", `name="destination" value=""`}},
 		{"an account without a role: how to ask", "/go/999999999999/Admin", 403, []string{"You have no role in this account.", `href="/why/999999999999/Admin"`}},
 		{"the same by the account's name", "/go/payments/Owner", 403, []string{"in <bdi>Payments</bdi>.", `href="/why/111122223333/Owner"`}},
 		{"a role that is held nowhere", "/go?role=Owner", 403, []string{"You do not have <bdi>Owner</bdi> in any of these accounts.", "your platform team"}},
@@ -373,7 +378,9 @@ func TestSharedLinks(t *testing.T) {
 	}
 	for _, tt := range asks {
 		t.Run(tt.name, func(t *testing.T) {
-			wantContains(t, wantStatus(t, h.get(tt.link, cookie), tt.status), tt.want...)
+			page := wantStatus(t, h.get(tt.link, cookie), tt.status)
+			wantContains(t, page, tt.want...)
+			wantLacks(t, page, "example.org", "javascript:")
 		})
 	}
 	if len(h.broker.asks) > 0 {

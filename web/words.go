@@ -31,9 +31,9 @@ func signInSays(said string, most time.Duration) string {
 	case "partly":
 		return "You are signed out here. An application may still have you signed in: close the browser to be sure."
 	case "kept":
-		return "You are signed out in this browser. The sign-in itself could not be ended, because the record store takes no changes just now: it may still be listed, " +
-			"and a copy of its cookie counts until it ends by itself, at most " + inWords(most) + " after it began. To end it sooner, sign in later and end it under My sign-ins. " +
-			"An application may still have you signed in: close the browser to be sure."
+		return "You are signed out in this browser. The sign-in itself could not be ended: the record store takes no changes just now. " +
+			"A copy of its cookie counts until it ends by itself, at most " + inWords(most) + " after it began. " +
+			"To end it sooner, sign in later and end it under My sign-ins. Close the browser if an application had you signed in."
 	case "changed":
 		return "Your password is changed. Sign in with the new one."
 	case "changed-only":
@@ -204,7 +204,7 @@ func stillGood(roles int) string { return "Keys of " + count(roles, "role") + " 
 func expiresSoon(at, now time.Time, within time.Duration) string {
 	left := at.Sub(now)
 	switch {
-	case at.IsZero() || left > within:
+	case at.IsZero() || within == 0 || left > within:
 		return ""
 	case left < 24*time.Hour:
 		return "today"

@@ -205,7 +205,7 @@ func TestAWSLoginOnAnotherComputer(t *testing.T) {
 	bob.get("/v1/authorize?"+q.Encode()).want(t, 200, "It waits on another computer")
 	page := bob.post("/v1/authorize", append(fields, "role", "444455556666/PowerUser", "answer", "agree")...)
 	page.want(t, 200, "Paste this into your terminal")
-	text, err := base64.StdEncoding.DecodeString(page.find(t, `<pre><code>([^<]*)</code>`))
+	text, err := base64.StdEncoding.DecodeString(page.find(t, `data-desk>([^<]*)</textarea>`))
 	carried, _ := url.ParseQuery(string(text))
 	if err != nil || carried.Get("state") != "st8" || carried.Get("code") == "" {
 		t.Fatalf("carried %q, %v", text, err)

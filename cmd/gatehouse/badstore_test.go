@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse"
 	"gatehouse/internal/config"
 	"gatehouse/internal/outside"
 	"gatehouse/internal/store"
@@ -27,10 +29,11 @@ func TestAStoreThatCannotBeUsedEndsTheStartWithOneLine(t *testing.T) {
 		name  string
 		spoil func(t *testing.T, file, secret string)
 		says  string
+		fix   string // that check tells
 	}{
 		{"a file that is no database", func(t *testing.T, file, _ string) {
 			write(t, file, strings.Repeat("not a database\n", 1000))
-		}, "file is not a database"},
+		}, "file is not a database", "stop gatehouse and restore a backup"},
 		{"a database with a damaged page", func(t *testing.T, file, _ string) {
 			made(t, file)
 			text, err := os.ReadFile(file)
@@ -41,34 +44,34 @@ func TestAStoreThatCannotBeUsedEndsTheStartWithOneLine(t *testing.T) {
 				text[i] ^= 0xa5
 			}
 			write(t, file, string(text))
-		}, "malformed"},
+		}, "malformed", "stop gatehouse and restore a backup"},
 		{"a file that was cut off", func(t *testing.T, file, _ string) {
 			made(t, file)
 			if err := os.Truncate(file, 5000); err != nil {
 				t.Fatal(err)
 			}
-		}, "malformed"},
+		}, "malformed", "stop gatehouse and restore a backup"},
 		{"a store from a newer release", func(t *testing.T, file, _ string) {
 			made(t, file, `insert into goose_db_version (version_id, is_applied) values (9999, 1)`)
-		}, "was written by a newer gatehouse"},
+		}, "was written by a newer gatehouse", "run the newer release"},
 		{"a migration that was half applied", func(t *testing.T, file, _ string) {
 			made(t, file, `drop table secrets`, `delete from goose_db_version where version_id > 0`)
-		}, "half applied"},
+		}, "half applied", "stop gatehouse and restore a backup"},
 		{"another secret", func(t *testing.T, file, secret string) {
 			made(t, file)
 			write(t, secret, strings.Repeat("x", 32))
-		}, "cannot be opened with secret_files"},
-		{"a secret that is too short", func(t *testing.T, _, secret string) { write(t, secret, "short") }, "secret_files"},
+		}, "cannot be opened with secret_files", "put the file that sealed the store back"},
+		{"a secret that is too short", func(t *testing.T, _, secret string) { write(t, secret, "short") }, "secret_files", "for a new store make one"},
 		{"a secret that everybody may read", func(t *testing.T, _, secret string) {
 			if err := os.Chmod(secret, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, "is open to everybody"},
+		}, "is open to everybody", "chmod o-rwx "},
 		{"a folder that is not there", func(t *testing.T, file, _ string) {
 			if err := os.RemoveAll(filepath.Dir(file)); err != nil {
 				t.Fatal(err)
 			}
-		}, "does not exist"},
+		}, "does not exist", "install -d -m 0700 -o gatehouse "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,10 +93,26 @@ func TestAStoreThatCannotBeUsedEndsTheStartWithOneLine(t *testing.T) {
 			if code != exitFailed || !strings.Contains(said, tt.says) || strings.Contains(said, "\n") {
 				t.Errorf("serve ended with %d and said\n%s\nwant 1, and one line with %q", code, said, tt.says)
 			}
-			if code := run(ctx, []string{"check", "--config", filepath.Join(dir, "gatehouse.yaml")}, &out, &errs); code != exitFailed || !strings.Contains(out.String(), tt.says) {
-				t.Errorf("check ended with %d and said\n%s", code, &out)
+			if code := run(ctx, []string{"check", "--config", filepath.Join(dir, "gatehouse.yaml")}, &out, &errs); code != exitFailed || !strings.Contains(out.String(), tt.says) || !strings.Contains(out.String(), "→ "+tt.fix) {
+				t.Errorf("check ended with %d and said\n%s\nwant 1, and to do %q", code, &out, tt.fix)
 			}
 		})
+	}
+}
+
+func TestWhatToDoAboutAStoreDependsOnWhy(t *testing.T) {
+	for _, tt := range []struct {
+		name, store string
+		err         error
+		want        string
+	}{
+		{"a folder of another user's", "sqlite:///var/lib/gatehouse/gatehouse.db", &fs.PathError{Op: "open", Path: "/var/lib/gatehouse/gatehouse.db", Err: fs.ErrPermission}, "write to /var/lib/gatehouse and the files in it"},
+		{"PostgreSQL that does not answer", "postgres://gatehouse:hidden@db1:5432/gatehouse", &gatehouse.Unavailable{What: "store", Name: "db1"}, "see that PostgreSQL runs at db1:5432,"},
+		{"a full disk", "sqlite:///var/lib/gatehouse/gatehouse.db", errors.New("database or disk is full"), "look at the disk of /var/lib/gatehouse"},
+	} {
+		if got := storeFix(tt.store, tt.err); !strings.Contains(got, tt.want) || strings.Contains(got, "hidden") {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }
 

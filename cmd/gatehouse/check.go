@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -111,7 +115,7 @@ func checkDirectories(ctx context.Context, cfg *config.Config, log *slog.Logger)
 func checkStore(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 	s, err := store.Open(ctx, cfg.Store, cfg.Secrets, nil)
 	if err != nil {
-		return []gatehouse.Finding{broken("store", err, "make the database answer; its folder must exist, and secret_files must hold the secret that sealed it")}
+		return []gatehouse.Finding{broken("store", err, storeFix(cfg.Store.URL, err))}
 	}
 	defer func() { _ = s.Close() }()
 	list := s.Check(ctx)
@@ -127,6 +131,32 @@ func checkStore(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 		return append(list, broken("saml", err, "correct saml.service_providers and their metadata"))
 	}
 	return append(list, p.Check(ctx)...)
+}
+
+// storeFix is what to do about a store that cannot be opened.
+func storeFix(address string, err error) string {
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(err.Error(), w) })
+	}
+	u, _ := url.Parse(address) // Validate has refused one that is none
+	folder := filepath.Dir(u.Path)
+	switch {
+	case says("it needs at least"):
+		return "for a new store make one of 32 random bytes: (umask 077; head -c 32 /dev/urandom > secret.key); for an old one put its own back"
+	case says("secret_files"):
+		return "put the file that sealed the store back into secret_files; without it only an empty store is left to begin with"
+	case says("newer gatehouse"):
+		return "run the newer release, or restore the backup from before the upgrade"
+	case u.Scheme != "sqlite" && errors.Is(err, gatehouse.ErrUnavailable):
+		return "see that PostgreSQL runs at " + u.Host + ", that this machine may reach it, and that user, password and database in store are right"
+	case says("half applied", "malformed", "not a database"):
+		return "stop gatehouse and restore a backup"
+	case says("does not exist"):
+		return "install -d -m 0700 -o gatehouse " + folder
+	case errors.Is(err, fs.ErrPermission) || says("readonly", "read-only"):
+		return "let the user that runs gatehouse, and nobody else, write to " + folder + " and the files in it; run check as that user"
+	}
+	return "look at the disk of " + folder + ", its space and its permissions"
 }
 
 func broken(subject string, err error, fix string) gatehouse.Finding {

@@ -183,7 +183,7 @@ func (r *rooms) openDirectories(log *slog.Logger) ([]access.Source, error) {
 
 // source is a directory as the rules of access see it.
 func source(d *ldap.Directory, dc ldap.Config) access.Source {
-	s := access.Source{Directory: d, MaxAge: dc.MaxAge, Suffixes: d.Suffixes()}
+	s := access.Source{Directory: d, MaxAge: *dc.MaxAge, Suffixes: d.Suffixes()}
 	if dc.Forest != "" {
 		s.Suffixes = append(s.Suffixes, "."+dc.Forest) // whose domains need not be listed
 	}

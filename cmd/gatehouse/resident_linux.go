@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // releaseProgram gives back the pages of the program's own text and constants
@@ -31,6 +34,58 @@ func releaseProgram() {
 		// An address and a length, as the kernel has just told them: there is no Go object there.
 		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.start, m.end-m.start, syscall.MADV_DONTNEED)
 	}
+}
+
+// When a process rests: it has used less than a hundredth of a processor
+// between two looks, which health checks and looking after the store do not
+// come to, and has done something since it last rested that was worth it.
+const (
+	lookEvery = 5 * time.Second
+	idling    = lookEvery / 100
+	worked    = 200 * time.Millisecond
+)
+
+// rest gives back what work has left whenever the process is quiet, until ctx
+// ends: memory that the heap holds ready, and the program's pages. It is done
+// once for each quiet time, since whoever comes next waits a millisecond or
+// two for what is needed again.
+func rest(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	r := resting{ownTime(), ownTime()}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if r.begins(ownTime()) {
+			debug.FreeOSMemory()
+			releaseProgram()
+			r.given = ownTime()
+			r.last = r.given
+		}
+	}
+}
+
+// resting is the processor time that had been used when memory was last given
+// back, and at the last look.
+type resting struct{ given, last time.Duration }
+
+// begins looks again: whether it is time to give memory back.
+func (r *resting) begins(used time.Duration) bool {
+	quiet := used-r.last < idling
+	r.last = used
+	return quiet && used-r.given > worked
+}
+
+// ownTime is what this process has used so far (getrusage(2)).
+func ownTime() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0 // then nothing ever seems worth it
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // mapping is a part of the address space.

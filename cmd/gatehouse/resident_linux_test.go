@@ -2,8 +2,10 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,6 +43,42 @@ func TestOnlyPagesThatEqualTheFilesAreGivenBack(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestMemoryIsGivenBackOnceForEachQuietTimeAfterWork(t *testing.T) {
+	const none, work = idling / 2, 2 * worked
+	for name, c := range map[string]struct {
+		looks []time.Duration // processor time used since the look before
+		want  []bool
+	}{
+		"at work":                      {[]time.Duration{work, work, work}, []bool{false, false, false}},
+		"after work":                   {[]time.Duration{work, none, none, none}, []bool{false, true, false, false}},
+		"after each time":              {[]time.Duration{work, none, work, none}, []bool{false, true, false, true}},
+		"nothing was done":             {[]time.Duration{0, none, none}, []bool{false, false, false}},
+		"minutes of health checks":     {slices.Repeat([]time.Duration{idling / 50}, 100), make([]bool, 100)},
+		"a request now and then":       {[]time.Duration{idling, none, idling, none}, []bool{false, false, false, false}},
+		"as busy as is no longer idle": {[]time.Duration{work, idling, idling}, []bool{false, false, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r resting
+			var used time.Duration
+			var got []bool
+			for _, more := range c.looks {
+				used += more
+				begins := r.begins(used)
+				if begins {
+					r.given = used
+				}
+				got = append(got, begins)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+	if before := ownTime(); before <= 0 {
+		t.Errorf("this process has used %v so far", before)
 	}
 }
 

@@ -104,6 +104,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 	}
 	debug.FreeOSMemory() // what only the start needed
 	releaseProgram()
+	running.Go(func() { rest(ctx) })
 	running.Wait()
 	return errors.Join(<-errs, <-errs)
 }

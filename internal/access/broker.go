@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -62,8 +63,8 @@ type Deps struct {
 // suffixes of names belong to it and to no other.
 type Source struct {
 	Directory
-	MaxAge   time.Duration
-	Suffixes []string // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
+	MaxAge   time.Duration // 0: the directory is asked each time
+	Suffixes []string      // of name@suffix and SUFFIX\name, in any case; .example.com is all below that
 }
 
 // New makes a Broker.
@@ -177,7 +178,7 @@ func (b *Broker) Refresh(ctx context.Context, s gatehouse.Session) (gatehouse.Se
 	if !ok {
 		return gatehouse.Session{}, fmt.Errorf("directory %s is not configured any more: %w", s.User.Directory, gatehouse.ErrNoSession)
 	}
-	if age := b.d.Now().Sub(s.User.ReadAt); age <= source.MaxAge && age > -skew {
+	if age := b.d.Now().Sub(s.User.ReadAt); source.MaxAge > 0 && age <= source.MaxAge && age > -skew {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
@@ -234,6 +235,14 @@ func (b *Broker) Longest(ctx context.Context, e gatehouse.Entitlement) (most tim
 		return known, true
 	}
 	return e.MaxSession, false
+}
+
+// Opens reports whether a console of the account can be opened at the page
+// that is wished for, as Grant judges it.
+func (b *Broker) Opens(account gatehouse.Account, region, wish string) bool {
+	_, err := b.d.AWS.Destination(account, cmp.Or(region, account.Region), wish)
+	var invalid *gatehouse.Invalid
+	return !errors.As(err, &invalid) || invalid.Field != "destination"
 }
 
 // Explain says why the session's person has a role of an account, or why not

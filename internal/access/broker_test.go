@@ -228,6 +228,16 @@ func (w *world) Destination(_ gatehouse.Account, region, wish string) (string, e
 	return "https://console/" + region + wish, nil
 }
 
+func TestAPageOpensWhereAGrantWouldOpenIt(t *testing.T) {
+	_, b := newWorld(t)
+	account := gatehouse.Account{ID: payments, Region: "eu-west-1"}
+	for wish, want := range map[string]bool{"https://evil.example/": false, "/s3": true} {
+		if got := b.Opens(account, "", wish); got != want {
+			t.Errorf("%s opens: %v, want %v", wish, got, want)
+		}
+	}
+}
+
 func (w *world) Audience(gatehouse.Account) string  { return "urn:amazon:webservices" }
 func (w *world) Recipient(gatehouse.Account) string { return "https://signin/saml" }
 
@@ -560,6 +570,32 @@ func TestGrantToServiceProvider(t *testing.T) {
 			}
 			if err == nil || g.Post != nil || len(w.said) > 0 {
 				t.Errorf("%v, %+v", err, g)
+			}
+		})
+	}
+}
+
+func TestAWordOfTheDirectoryIsGoodForMaxAgeAndWithZeroNeverAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		maxAge, age time.Duration
+		fresh       bool
+	}{
+		{"younger", time.Minute, 59 * time.Second, true},
+		{"older", time.Minute, 61 * time.Second, false},
+		{"of this very moment", time.Minute, 0, true},
+		{"of this very moment, where each time is asked for", 0, 0, false},
+		{"by a clock that is ahead, where each time is asked for", 0, -time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := newWorld(t)
+			b.d.Directories[0].MaxAge = tt.maxAge
+			s := w.session()
+			s.User.ReadAt = w.now.Add(-tt.age)
+			s.User.DisplayName = "as it was"
+			got, err := b.Refresh(t.Context(), s)
+			if err != nil || (got.User.DisplayName == "as it was") != tt.fresh {
+				t.Errorf("%q, %v; want the session's own: %t", got.User.DisplayName, err, tt.fresh)
 			}
 		})
 	}

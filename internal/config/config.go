@@ -91,7 +91,8 @@ func read(path string, data []byte, named bool) (*Config, error) {
 	}
 	d.files(reflect.ValueOf(&c).Elem(), "", dir)
 	c.setDefaults()
-	d.judge(c.validate())
+	d.replaced()
+	d.judge(d.independent(c.validate(), ofRooms))
 	if named {
 		d.judge(c.examine())
 	}
@@ -222,7 +223,7 @@ func (c *Config) load(d *decoder) {
 	c.Accounts = accounts
 	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), append(c.SAML.ProviderNames(), c.Awaited()...))
 	c.Policy = policy
-	d.judge(faults)
+	d.judge(d.independent(faults, ofPolicy))
 }
 
 // Awaited lists the service providers that rules name and whose metadata may

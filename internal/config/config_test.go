@@ -162,6 +162,9 @@ func TestOneFault(t *testing.T) {
 		{"a number that is too large", "throttle: {failures: 99999999999999999999}\n", []string{"6: throttle.failures must be a whole number"}},
 		{"a number alone is no duration", "session:\n  idle: 90\n", []string{`7: session.idle "90" is not a duration such as 90s, 15m or 4h`}},
 		{"a duration in days", "session: {max: 1d}\n", []string{`6: session.max "1d" is not a duration such as 90s, 15m or 4h`}},
+		{"zero, where it has no meaning", "throttle: {failures: 0, window: 0s}\n", []string{"6: throttle.failures must not be 0; leave it out for its default, 4", "6: throttle.window must not be 0s; leave it out for its default, 30m0s"}},
+		{"no text, where there has to be one", "portal: {name: ''}\n", []string{"6: portal.name must not be empty; leave it out for its default, Gatehouse"}},
+		{"zero, where it has a meaning", "portal: {password_notice: 0s}\ndrain_delay: 0s\n", nil},
 		{"a negative duration", "session: {max: -1h}\n", []string{`6: session.max "-1h" is not a duration such as 90s, 15m or 4h`}},
 		{"an alias", "portal: &files {name: A}\nsession: *files\n", []string{"7: session is an alias (*files), which is not read here: write the value out"}},
 		{"a merge key", "portal:\n  <<: {name: Other}\n", []string{"7: portal.<< merges another mapping, which is not done here: write the keys out"}},
@@ -256,6 +259,45 @@ func TestSecretsComeFromFilesThatAreNotEverybodys(t *testing.T) {
 			}
 			if diff := cmp.Diff([]string{tt.want}, got); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOneWrongValueIsOneFault(t *testing.T) {
+	dir := folder(t)
+	swap := func(from, to string) string { return strings.Replace(least, from, to, 1) }
+	rule := "aws: {region: eu-west-1, accounts: {\"111122223333\": {name: A}}}\naccess: {rules: [{directory: corp, groups: ['CN=Staff,DC=corp'], roles: ['arn:aws:iam::111122223333:role/Dev']}]}\n"
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"a type that there is not", swap("type: openldap", "type: foo"), []string{"5: directories[0].type"}},
+		{"a base that is no DN", swap("base_dn: \"DC=corp\"", "base_dn: xyz"), []string{"5: directories[0].base_dn"}},
+		{"both", strings.Replace(swap("type: openldap", "type: foo"), "base_dn: \"DC=corp\"", "base_dn: xyz", 1), []string{"5: directories[0].base_dn", "5: directories[0].type"}},
+		{"a type and a filter of one's own, each with its fault", swap("type: openldap", "type: foo, user_filter: (uid=jdoe)"), []string{"5: directories[0].type", "5: directories[0].user_filter"}},
+		{"a base and a place for people, each with its fault", swap("base_dn: \"DC=corp\"", "base_dn: xyz, user_base_dn: abc"), []string{"5: directories[0].base_dn", "5: directories[0].user_base_dn"}},
+		{"a type that is a list, and a site", swap("type: openldap, urls: [\"ldaps://dc1.example.com\"]", "type: [active_directory], domain: corp.example.com, site: Frankfurt"), []string{"5: directories[0].type"}},
+		{"a domain that is a list", swap("urls: [\"ldaps://dc1.example.com\"]", "domain: [corp.example.com]"), []string{"5: directories[0].domain"}},
+		{"an address that is none", swap("http://localhost:8080", "aws.corp.example.com") + "windows: {networks: [10.0.0.0/8]}\n", []string{"1: public_url", "6: windows.keytab_file"}},
+		{"an address with a blank", swap("http://localhost:8080", "https://aws corp"), []string{"1: public_url"}},
+		{"a directory without a name that can be one", swap("name: corp", "name: [corp]") + rule, []string{"5: directories[0].name"}},
+		{"directories that are none", "public_url: http://localhost:8080\nstore: sqlite:///tmp/gatehouse.db\nsecret_files: [secret.key]\ndirectories: corp\n" + rule, []string{"4: directories"}},
+		{"accounts that are a list", least + strings.Replace(rule, "{\"111122223333\": {name: A}}", "[\"111122223333\"]", 1), []string{"6: aws.accounts"}},
+		{"a region that is a list", least + strings.Replace(rule, "eu-west-1", "[eu-west-1]", 1), []string{"6: aws.region"}},
+		{"applications that are none", least + strings.Replace(rule, "roles: ['arn:aws:iam::111122223333:role/Dev']", "service_provider: Wiki", 1) + "saml: {service_providers: Wiki}\n", []string{"8: saml.service_providers"}},
+		{"a longest session in days", least + "session: {max: 2d, idle: 20h}\n", []string{"6: session.max"}},
+		{"a rule of another directory, another account and another application", least + strings.NewReplacer("directory: corp", "directory: lab", "role/Dev']", "role/Dev', 'arn:aws:iam::444455556666:role/Dev']").Replace(rule), []string{"7: access.rules[0].directory", "7: access.rules[0].roles[1]"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(dir, tt.text)
+			got := faultsIn(t, err)
+			for i, line := range got {
+				got[i] = strings.Join(strings.Fields(line)[:2], " ")
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s\n%v", diff, err)
 			}
 		})
 	}

@@ -27,6 +27,14 @@ type decoder struct {
 	faults []gatehouse.Fault
 	lost   map[string]bool // key paths whose value could not be had
 	env    func(string) (string, bool)
+
+	zeros []zero
+}
+
+// zero is a key that the file gives as 0, as 0s or as an empty text.
+type zero struct {
+	path string
+	v    reflect.Value // where it went
 }
 
 // decode fills into from data. Where it returns false the file as a whole is
@@ -126,6 +134,21 @@ func (d *decoder) lose(f gatehouse.Fault) {
 	d.lost[f.Key] = true
 }
 
+// replaced reports the keys whose zero has become a default by now: what the
+// file says is either done or refused. Where zero has a meaning the field is
+// a pointer, which tells it from nothing.
+func (d *decoder) replaced() {
+	for _, z := range d.zeros {
+		switch {
+		case z.v.IsZero():
+		case z.v.Kind() == reflect.String:
+			d.fault(z.path, "must not be empty; leave it out for its default, %v", z.v)
+		default:
+			d.fault(z.path, "must not be %v; leave it out for its default, %v", reflect.Zero(z.v.Type()), z.v)
+		}
+	}
+}
+
 // judge adds what the rooms found, but for what only follows from a value
 // that could not be had: "is missing", where the line has a mistake.
 func (d *decoder) judge(found []gatehouse.Fault) {
@@ -184,6 +207,9 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 		d.value(n, path, v.Elem())
 	default:
 		d.scalar(n, path, v)
+	}
+	if scalar := v.Kind() == reflect.String || v.CanInt(); scalar && v.IsZero() && v.Type() != secretType && !d.lost[path] {
+		d.zeros = append(d.zeros, zero{path, v})
 	}
 }
 

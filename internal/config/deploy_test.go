@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -269,5 +270,162 @@ func TestKeysAreFoundByReflection(t *testing.T) {
 	want := []string{"a", "c", "e", "f", "sub", "sub.a", "sub.c", "sub.e", "sub.f"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}
+
+// leaf is a text, a number or a duration of a configuration.
+type leaf struct {
+	key   string // as faults name it
+	steps []any  // to it: keys and places in lists
+	kind  reflect.Type
+}
+
+// leaves lists those of v that a file can give.
+func leaves(v reflect.Value, key string, steps []any) (all []leaf) {
+	below := func(v reflect.Value, key string, step any) {
+		all = append(all, leaves(v, key, append(slices.Clone(steps), step))...)
+	}
+	switch kind := v.Kind(); {
+	case kind == reflect.Pointer:
+		return leaves(reflect.Zero(v.Type().Elem()), key, steps)
+	case kind == reflect.String, v.CanInt():
+		return []leaf{{key, steps, v.Type()}}
+	case kind == reflect.Slice:
+		for i := range v.Len() {
+			below(v.Index(i), fmt.Sprintf("%s[%d]", key, i), i)
+		}
+	case kind == reflect.Map:
+		for _, k := range v.MapKeys() {
+			below(v.MapIndex(k), key+"."+k.String(), k.String())
+		}
+	case kind == reflect.Struct:
+		for i := range v.NumField() {
+			name, inline, ok := keyOf(v.Type().Field(i))
+			switch {
+			case inline:
+				all = append(all, leaves(v.Field(i), key, steps)...)
+			case ok:
+				below(v.Field(i), join(key, name, false), name)
+			}
+		}
+	}
+	return all
+}
+
+// at follows steps to a value of the document or of the configuration.
+func at(v reflect.Value, steps []any) reflect.Value {
+	for _, step := range steps {
+		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		name, _ := step.(string)
+		switch v.Kind() {
+		case reflect.Slice:
+			v = v.Index(step.(int))
+		case reflect.Map:
+			v = v.MapIndex(reflect.ValueOf(name))
+		case reflect.Struct:
+			v = field(v, name)
+		}
+		if !v.IsValid() {
+			return v
+		}
+	}
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return v
+}
+
+// field is v's field of that key, also in structs that are inlined.
+func field(v reflect.Value, name string) reflect.Value {
+	for i := range v.NumField() {
+		key, inline, ok := keyOf(v.Type().Field(i))
+		if inline {
+			if found := field(v.Field(i), name); found.IsValid() {
+				return found
+			}
+		} else if ok && key == name {
+			return v.Field(i)
+		}
+	}
+	return reflect.Value{}
+}
+
+// emptied is the document with the zero of its kind at a leaf that it has, and
+// whether it has it.
+func emptied(t *testing.T, text string, l leaf) (string, bool) {
+	t.Helper()
+	var document map[string]any
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatal(err)
+	}
+	if !at(reflect.ValueOf(document), l.steps).IsValid() {
+		return "", false
+	}
+	zero := reflect.ValueOf("")
+	switch {
+	case l.kind == reflect.TypeFor[time.Duration]():
+		zero = reflect.ValueOf("0s")
+	case l.kind.Kind() == reflect.Int:
+		zero = reflect.ValueOf(0)
+	}
+	around := at(reflect.ValueOf(document), l.steps[:len(l.steps)-1])
+	switch last := l.steps[len(l.steps)-1].(type) {
+	case int:
+		around.Index(last).Set(zero)
+	case string:
+		around.SetMapIndex(reflect.ValueOf(last), zero)
+	}
+	changed, err := yaml.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(changed), true
+}
+
+// A zero that the file gives is taken, or refused with its key: it never turns
+// into the default in silence. So it is for every key that there is.
+func TestAZeroInTheFileNeverBecomesTheDefaultInSilence(t *testing.T) {
+	lines := deployedLines(t)
+	text := uncomment(lines, blocks(lines)...)
+	whole, err := load(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, refused := map[string]bool{}, map[string]bool{}
+	for _, l := range leaves(reflect.ValueOf(*whole), "", nil) {
+		changed, given := emptied(t, text, l)
+		if !given {
+			continue
+		}
+		cfg, err := load(t, changed)
+		if err == nil {
+			taken[l.key] = true
+			if value := at(reflect.ValueOf(*cfg), l.steps); !value.IsZero() {
+				t.Errorf("%s: zero was given, and it is %v", l.key, value)
+			}
+			continue
+		}
+		var faults *config.Faults
+		section := l.key[:max(0, strings.LastIndexAny(l.key, ".["))] // what one key lacks may be said of another: urls, domain and forest
+		if !errors.As(err, &faults) || !slices.ContainsFunc(faults.Faults, func(f config.Fault) bool { return f.Line > 0 && strings.HasPrefix(f.Key, section) }) {
+			t.Errorf("%s: zero was given, and the faults do not name it: %v", l.key, err)
+			continue
+		}
+		refused[l.key] = slices.ContainsFunc(faults.Faults, func(f config.Fault) bool { return f.Key == l.key })
+	}
+	if len(taken)+len(refused) < 120 {
+		t.Errorf("only %d keys were tried", len(taken)+len(refused))
+	}
+	for _, key := range []string{"directories[0].max_age", "portal.password_notice", "drain_delay"} {
+		if !taken[key] {
+			t.Errorf("%s: 0s has a meaning, and is refused", key)
+		}
+	}
+	for _, key := range []string{"directories[0].timeout", "directories[0].connections", "throttle.failures", "throttle.window", "session.idle", "portal.name", "access.rules[0].max_session", "limits.sign_ins", "aws.timeout"} {
+		if !refused[key] {
+			t.Errorf("%s: zero is taken", key)
+		}
 	}
 }

@@ -100,7 +100,10 @@ func (c Config) Files() []gatehouse.Fault {
 	if c.KeytabFile == "" {
 		return nil
 	}
-	_, _, err := c.keys()
+	_, err := load(c.KeytabFile)
+	if err == nil && strings.Contains(c.ServicePrincipal, "/") { // else Validate has said that it is none
+		_, _, err = c.keys()
+	}
 	if err == nil {
 		return nil
 	}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -134,4 +136,18 @@ func TestExpiredRowsGoWithoutAPause(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A migration that somebody ran is history: what changes the schema from here
+// on is another file.
+func TestMigrationsThatWereRunDoNotChange(t *testing.T) {
+	for name, want := range map[string]string{
+		"sql/00001_first.sql": "7eaafed6426617f6b85cb6cc02d2ac9c065f5bcf0c4946a65c16a2a786ecddb5",
+	} {
+		text, err := migrations.ReadFile(name)
+		fatal(t, err)
+		if got := fmt.Sprintf("%x", sha256.Sum256(text)); got != want {
+			t.Errorf("%s has become %s: write a further migration, which only adds", name, got)
+		}
+	}
 }

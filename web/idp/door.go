@@ -145,7 +145,7 @@ func (d *Door) Handler(p Pages) http.Handler {
 		"/saml/metadata": "GET, HEAD", "/saml/sso": "GET, POST", "/saml/launch": "GET", continuePath: "GET",
 		"/saml/slo": "GET, POST", ecpPath: "POST", ecpPath + "/{account}/{role}": "POST", logoutPath: "GET",
 	} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { notAllowed(w, methods) })
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { v.notAllowed(w, r, methods) })
 	}
 	return mux
 }
@@ -161,7 +161,7 @@ type visitor struct {
 func (v *visitor) serve(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
-			notAllowed(w, http.MethodGet)
+			v.notAllowed(w, r, http.MethodGet)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -180,9 +180,13 @@ func (v *visitor) serve(h func(http.ResponseWriter, *http.Request) error) http.H
 	})
 }
 
-func notAllowed(w http.ResponseWriter, methods string) {
+func (v *visitor) notAllowed(w http.ResponseWriter, r *http.Request, methods string) {
 	w.Header().Set("Allow", methods)
-	http.Error(w, "This address does not take that method.", http.StatusMethodNotAllowed)
+	if inbound.Person(r) {
+		v.pages.Problem(w, r, fmt.Errorf("saml door: %w", inbound.ErrMethod))
+		return
+	}
+	http.Error(w, "This address does not take that method. Reference "+inbound.ID(r), http.StatusMethodNotAllowed)
 }
 
 // refuse tells the provider that its request is not granted, at the place

@@ -184,7 +184,7 @@ func (d *Door) leavingOf(ctx context.Context, handle string) (*leaving, error) {
 }
 
 func over(cause string) error {
-	return invalid(cause, "request", "This sign-out is over, or it began in another browser. You are signed out here; close the browser to be sure of the rest.")
+	return invalid(cause, "sign-out", "This sign-out is over, or it began in another browser. You are signed out here; close the browser to be sure of the rest.")
 }
 
 // logoutRedirected and logoutPosted take logout messages.
@@ -196,7 +196,7 @@ func (v *visitor) logoutRedirected(w http.ResponseWriter, r *http.Request) error
 func (v *visitor) logoutPosted(w http.ResponseWriter, r *http.Request) error {
 	form, status := readForm(w, r)
 	if status != http.StatusOK {
-		return badForm(w, status)
+		return badForm(w, r, status)
 	}
 	request, response, err := v.idp.ParseLogoutPost(form)
 	return v.logout(w, r, request, response, err)

@@ -149,7 +149,7 @@ func (v *visitor) find(r *http.Request, handle string) (*parked, error) {
 }
 
 func gone(cause string) error {
-	return invalid(cause, "request", "This sign-in was answered already, took longer than ten minutes, or began in another browser. Start again from the application.")
+	return invalid(cause, "sign-in", "This sign-in was answered already, took longer than ten minutes, or began in another browser. Start again from the application.")
 }
 
 func goneIfNotFound(err error) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -46,7 +47,7 @@ func (v *visitor) redirected(w http.ResponseWriter, r *http.Request) error {
 func (v *visitor) posted(w http.ResponseWriter, r *http.Request) error {
 	form, status := readForm(w, r)
 	if status != http.StatusOK {
-		return badForm(w, status)
+		return badForm(w, r, status)
 	}
 	req, err := v.idp.ParsePost(form)
 	if err != nil {
@@ -55,11 +56,21 @@ func (v *visitor) posted(w http.ResponseWriter, r *http.Request) error {
 	return v.begin(w, r, req)
 }
 
-// badForm answers a form that readForm does not take.
-func badForm(w http.ResponseWriter, status int) error {
+// badForm answers a form that readForm does not take: to a person with a page
+// that says so, to a program with a line.
+func badForm(w http.ResponseWriter, r *http.Request, status int) error {
 	w.Header().Set("Connection", "close")
-	http.Error(w, "The form was not accepted: "+http.StatusText(status)+".", status)
+	if inbound.Person(r) {
+		return fmt.Errorf("saml door: %w", badForms[status])
+	}
+	http.Error(w, "The form was not accepted: "+http.StatusText(status)+". Reference "+inbound.ID(r), status)
 	return nil
+}
+
+// badForms are the failures of readForm.
+var badForms = map[int]error{
+	http.StatusLengthRequired: inbound.ErrLength, http.StatusUnsupportedMediaType: inbound.ErrType,
+	http.StatusRequestEntityTooLarge: inbound.ErrTooLarge, http.StatusBadRequest: inbound.ErrForm,
 }
 
 // readForm reads the body of a form, as it was sent. A body that does not say
@@ -104,7 +115,7 @@ func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request
 	if saml.IsAWS(req.Provider) {
 		to := "/"
 		if req.RelayState != "" {
-			to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+			to = "/go?" + url.Values{"destination": {req.RelayState}}.Encode()
 		}
 		redirect(w, to)
 		return nil

@@ -2,9 +2,11 @@ package idp
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/saml"
+	"gatehouse/web/inbound"
 )
 
 // State with everything in it that a careless hop would alter.
@@ -295,7 +298,7 @@ func TestForceAuthnWantsANewProof(t *testing.T) {
 func TestAWSNeverGetsAGrantByLink(t *testing.T) {
 	for _, tt := range []struct{ name, target, at string }{
 		{"launched", "/saml/launch?sp=urn:amazon:webservices", "/"},
-		{"launched with a console page", "/saml/launch?sp=urn:amazon:webservices&RelayState=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3", "/?destination=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3"},
+		{"launched with a console page", "/saml/launch?sp=urn:amazon:webservices&RelayState=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3", "/go?destination=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3"},
 		{"launched for another partition", "/saml/launch?sp=urn:amazon:webservices:govcloud", "/"},
 		{"asked for by a request", "", "/"},
 	} {
@@ -385,6 +388,48 @@ func TestBadRequestsGetAClearAnswer(t *testing.T) {
 			}
 			if len(w.posts)+len(w.asks)+len(w.records.all) != 0 {
 				t.Errorf("%d posts, %d grants, %d parked", len(w.posts), len(w.asks), len(w.records.all))
+			}
+		})
+	}
+}
+
+// What a person's browser brings is answered with a page, and what a program
+// sends with a line; both have the reference.
+func TestWhatIsNoFormIsToldToWhoeverWaits(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, path string
+		change             func(*http.Request)
+		status             int
+		want               error
+	}{
+		{"a chunked form", "POST", "/saml/sso", func(r *http.Request) { r.ContentLength = -1 }, 411, inbound.ErrLength},
+		{"another type", "POST", "/saml/slo", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 415, inbound.ErrType},
+		{"too large a form", "POST", "/saml/sso", func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("a", maxBody+1))), maxBody+1
+		}, 413, inbound.ErrTooLarge},
+		{"another method", "PUT", "/saml/slo", func(*http.Request) {}, 405, inbound.ErrMethod},
+		{"POST of the metadata", "POST", "/saml/metadata", func(*http.Request) {}, 405, inbound.ErrMethod},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			answer := func(accept string) *http.Response {
+				r := httptest.NewRequest(tt.method, tt.path, strings.NewReader("SAMLRequest=x"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Accept", accept)
+				r.Header.Set(inbound.IDHeader, "REFERENCE")
+				tt.change(r)
+				rec := httptest.NewRecorder()
+				w.door.Handler(w).ServeHTTP(rec, r)
+				return rec.Result()
+			}
+			answer("text/html,application/xhtml+xml,*/*;q=0.8")
+			if len(w.problems) != 1 || !errors.Is(w.problems[0], tt.want) {
+				t.Errorf("a person is shown %v, want %v", w.problems, tt.want)
+			}
+			res := answer("*/*")
+			text, _ := io.ReadAll(res.Body)
+			if res.StatusCode != tt.status || len(w.problems) != 1 || !strings.Contains(string(text), "Reference REFERENCE") {
+				t.Errorf("a program reads %d %q", res.StatusCode, text)
 			}
 		})
 	}

@@ -1,12 +1,27 @@
 // Package inbound is how the server tells the doors what it has settled of a
 // request: its reference, and where it came from. Both replace whatever the
-// client wrote.
+// client wrote. It also holds what can be wrong with a request at any door.
 package inbound
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"strings"
 )
+
+// What can be wrong with a request before anybody looks at what it wants.
+var (
+	ErrMethod   = errors.New("method not allowed")
+	ErrLength   = errors.New("body without a length")
+	ErrTooLarge = errors.New("body too large")
+	ErrForm     = errors.New("unreadable form")
+	ErrType     = errors.New("body is no form")
+)
+
+// Person says whether a person waits for the answer to r: browsers take HTML
+// and say so, programs do not.
+func Person(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
 
 // IDHeader carries the reference of a request: on to the door, and back to
 // the client.

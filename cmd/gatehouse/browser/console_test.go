@@ -60,12 +60,32 @@ var consoleWalks = []walk{
 		c.wants("#region", "eu-north-1")
 		c.wants("#service", "s3")
 	}},
-	{"a destination elsewhere is refused", func(t *testing.T, w *world) {
-		b := w.browser(t).signIn("bob").open(developer + "?destination=https%3A%2F%2Fconsole.aws.amazon.com.example.org%2F")
-		c := b.opens(func() { b.click("button[value=console]") })
-		c.watch.allows("status of 400")
-		c.wantsAt(developer)
-		c.wants("main", "One thing needs correcting.", "Reference")
+	{"a link's destination elsewhere is left out, and the page says so", func(t *testing.T, w *world) {
+		b := w.browser(t).signIn("bob")
+		for _, elsewhere := range []string{"https%3A%2F%2Fconsole.aws.amazon.com.example.org%2F", "https%3A%2F%2Fexample.org%2F"} {
+			b.open("/go?url=" + elsewhere)
+			b.wants("main", "Which role?", "so it was left out")
+			b.open("/go/111122225555/Developer?destination=" + elsewhere)
+			b.wants("main", "so it was left out")
+			if got := b.value("#destination"); got != "" {
+				t.Errorf("the form holds %q", got)
+			}
+		}
+		b.opens(func() { b.click("button[value=console]") }).atConsole(home)
+	}},
+	{"one that is typed is refused, and the way back keeps what else was chosen", func(t *testing.T, w *world) {
+		b := w.browser(t).withoutScripts()
+		b.signIn("bob").open(developer)
+		b.stays("form[action='" + developer + "']")
+		b.retype("#region", "eu-north-1")
+		b.retype("#destination", "https://console.aws.amazon.com.example.org/")
+		b.watch.allows("status of 400")
+		b.goes(func() { b.click("button[value=console]") })
+		b.wants("main", "One thing needs correcting.", "Give the address of an AWS console page", "Reference")
+		b.goes(func() { b.click("main a.button") })
+		if got := b.value("#region"); got != "eu-north-1" {
+			t.Errorf("the region is %q, want the one that was typed", got)
+		}
 	}},
 	{"a longer session than the role allows is announced before leaving", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("alice").open(admin)

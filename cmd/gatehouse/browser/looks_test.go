@@ -152,7 +152,7 @@ func (b *tab) fits(page string) {
 // running text and the boxes of a label aside.
 func (b *tab) touchable(page string) {
 	b.t.Helper()
-	small := eval[[]string](b, `[...document.querySelectorAll("button, summary, select, input:not([type=hidden]):not([type=checkbox]), .pair a, a.button, a.brand")]
+	small := eval[[]string](b, `[...document.querySelectorAll("button, summary, select, input:not([type=hidden]):not([type=checkbox]):not([type=radio]), .choices label, .pair a, a.button, a.brand")]
 		.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 39.5)
 		.map(e => (e.innerText || e.name) + " " + e.getBoundingClientRect().height)`)
 	if len(small) > 0 {

@@ -127,8 +127,10 @@ var shots = []shot{
 	}},
 	{"aws-login", "bob", wide, 860, func(b *tab) {
 		p := listening(b.t, &world{house: b.house})
-		p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/same-device", "code_challenge_method", "SHA-256")
+		p.awsLogin(b)
+		b.click(`[value="444455556666/PowerUser"]`)
 	}},
+	{"carry", "bob", wide, 560, func(b *tab) { listening(b.t, &world{house: b.house}).carry(b) }},
 	{"problem", "alice", wide, 640, func(b *tab) { b.open("/nowhere") }},
 }
 

@@ -10,6 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 var programWalks = []walk{
@@ -19,12 +23,125 @@ var programWalks = []walk{
 	{"aws login is given one role", func(t *testing.T, w *world) {
 		p := listening(t, w)
 		b := p.tab(w.browser(t)).signIn("bob")
-		p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/same-device", "code_challenge_method", "SHA-256")
+		p.awsLogin(b)
 		b.looks("aws login")
-		b.pick("#role", "PowerUser")
+		b.click(`[value="444455556666/PowerUser"]`)
 		b.click("button[value=agree]")
 		p.hears(t, "code")
 	}},
+	{"aws login finds one of many roles, and what is chosen is in sight in its colour", func(t *testing.T, w *world) { manyForAWSLogin(t, w.browser(t)) }},
+	{"so without scripts, in the list", func(t *testing.T, w *world) {
+		p := listening(t, w)
+		b := p.tab(w.browser(t)).withoutScripts()
+		b.open("/login").signIn("carol")
+		p.awsLogin(b)
+		if n := b.count(".choices li"); n != 300 {
+			t.Errorf("%d roles are listed", n)
+		}
+		b.looks("aws login without scripts")
+		b.do("focusing the first", chromedp.Focus(chromedp.CSS(".choices input")))
+		b.press(" ")
+		b.chosenInSight()
+		b.click("button[value=agree]")
+		p.hears(t, "code")
+	}},
+	{"what aws login on another computer waits for fits its box, and can be copied", func(t *testing.T, w *world) {
+		b := w.browser(t)
+		b.permit("clipboard-read", browser.PermissionSettingGranted)
+		b.permit("clipboard-write", browser.PermissionSettingGranted)
+		b.signIn("bob")
+		listening(t, w).carry(b)
+		b.wants("h1", "Paste this into your terminal")
+		b.looks("what to paste")
+		b.click("[data-copy-desk] button")
+		b.until("the copy", `document.querySelector("[data-copy-desk] button").innerText === "Copied"`)
+		if text := eval[string](b, "navigator.clipboard.readText()"); text == "" || text != b.value("textarea") {
+			t.Errorf("copied is %q", text)
+		}
+		plain := w.browser(t).withoutScripts()
+		plain.open("/login").signIn("bob")
+		listening(t, w).carry(plain)
+		plain.looks("what to paste, without scripts")
+	}},
+	{"aws login is asked once more for a role whose rule asks", func(t *testing.T, w *world) {
+		p := listening(t, w)
+		b := p.tab(w.browser(t)).signIn("alice")
+		p.awsLogin(b)
+		b.typeIn("[data-filter] input", "identity admin")
+		b.press(kb.Enter)
+		b.press(" ")
+		b.goes(func() { b.click("button[value=agree]") })
+		b.wants("main", "Do you mean this account?", "Identity · Admin", "production", "Nothing was handed out yet.")
+		b.looks("aws login asks once more")
+		b.click("button[value=agree]")
+		p.hears(t, "code")
+	}},
+}
+
+// awsLogin leads the tab to the page on which aws login asks for a role.
+func (p *listener) awsLogin(b *tab) {
+	b.t.Helper()
+	p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/same-device", "code_challenge_method", "SHA-256")
+}
+
+// chosenInSight holds the page to showing what is chosen, in the colour of its
+// environment, without moving the list.
+func (b *tab) chosenInSight() {
+	b.t.Helper()
+	got := eval[string](b, `(() => {
+		const list = document.querySelector(".choices").getBoundingClientRect();
+		const row = document.querySelector(".choices li:has(:checked)"), box = row.getBoundingClientRect();
+		const probe = document.createElement("i");
+		probe.style.color = "var(--tint)";
+		row.append(probe);
+		const tint = getComputedStyle(probe).color;
+		probe.remove();
+		return [box.top >= list.top - 1 && box.bottom <= list.bottom + 1 ? "in sight" : "out of sight", getComputedStyle(row).backgroundColor === tint ? "in its colour" : "plain"].join(", ");
+	})()`)
+	if got != "in sight, in its colour" {
+		b.t.Errorf("the role that is chosen is %s", got)
+	}
+}
+
+func manyForAWSLogin(t *testing.T, b *tab) {
+	w := &world{house: b.house}
+	p := listening(t, w)
+	p.tab(b).open("/login").signIn("carol")
+	p.awsLogin(b)
+	if n := b.count(".choices :checked"); n != 0 {
+		t.Error("a role is chosen beforehand")
+	}
+	b.typeIn("[data-filter] input", "maps staging dev")
+	b.wants("[data-found]", "1 role matches.")
+	if got := b.text(".choices"); got != "Maps staging (staging) · Developer "+eval[string](b, `document.querySelector(".choices li:not([hidden]) .num").textContent`) {
+		t.Errorf("the list says %q", got)
+	}
+	b.press(kb.Enter)
+	b.press(" ")
+	b.retype("[data-filter] input", "billing")
+	b.wants("[data-found]", "15 roles match.")
+	b.chosenInSight()
+	b.retype("[data-filter] input", "nothing of the kind")
+	b.wants("[data-found]", "No role matches.")
+	b.chosenInSight()
+	b.retype("[data-filter] input", " ")
+	eval[bool](b, `document.querySelector(".choices").scrollTo(0, 1e6), true`)
+	b.chosenInSight()
+	eval[bool](b, `document.querySelector(".choices").scrollTo(0, 0), true`)
+	b.chosenInSight()
+	b.looks("aws login with 300 roles")
+	b.click("button[value=agree]")
+	p.hears(t, "code")
+}
+
+// carry leads the tab to the text that a person carries to another computer.
+func (p *listener) carry(b *tab) {
+	b.t.Helper()
+	p.show(b, "/v1/authorize", "client_id", "arn:aws:signin:::devtools/cross-device", "code_challenge_method", "SHA-256",
+		"redirect_uri", b.house.Portal+"/v1/sessions/confirmation")
+	b.wants("main", "It waits on another computer")
+	b.click(`[value="444455556666/PowerUser"]`)
+	b.goes(func() { b.click("button[value=agree]") })
 }
 
 // listener is a program that waits for an answer on a port of its own.
