@@ -52,7 +52,7 @@ type Deps struct {
 	RefusalTime time.Duration
 
 	// Timeout bounds a sign-in and a hand-out as a whole, so that a person
-	// has an answer in time whatever hangs. Default: 4.5 s.
+	// has an answer in time whatever hangs. Default: 4 s.
 	Timeout time.Duration
 
 	Now func() time.Time
@@ -79,7 +79,7 @@ func New(d Deps) *Broker {
 		d.RefusalTime = 400 * time.Millisecond
 	}
 	if d.Timeout == 0 {
-		d.Timeout = 4500 * time.Millisecond
+		d.Timeout = 4 * time.Second
 	}
 	if len(d.Secret) == 0 {
 		d.Secret = []byte(rand.Text())
@@ -514,12 +514,16 @@ func personal(s gatehouse.Session) gatehouse.Event {
 	}
 }
 
+// refusalTimeout is what the record of a refusal may take. With the Timeout
+// before it, whoever waits has an answer within five seconds.
+const refusalTimeout = 500 * time.Millisecond
+
 // refuse puts a refusal on the record, if it is not one of many (see due), and
 // returns its cause. A refusal that cannot be recorded is still a refusal.
 func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) error {
 	e.Reason = reason(cause)
 	// What ended the request (its own deadline, often) must not keep it off the record.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalTimeout)
 	defer cancel()
 	var due bool
 	if e.Count, due = b.throttle.due(cause); !due {
@@ -549,9 +553,9 @@ var reasons = []struct {
 	{gatehouse.ErrPasswordRefused, "password_refused"},
 	{gatehouse.ErrPasswordExpired, "password_expired"},
 	{gatehouse.ErrPasswordMustChange, "password_must_change"},
-	{gatehouse.ErrAccountDisabled, "account_disabled"},
+	{gatehouse.ErrAccountDisabled, "disabled"},
 	{gatehouse.ErrAccountExpired, "account_expired"},
-	{gatehouse.ErrAccountLocked, "account_locked"},
+	{gatehouse.ErrAccountLocked, "locked"},
 	{gatehouse.ErrAccountHours, "account_hours"},
 	{gatehouse.ErrTooManyGroups, "too_many_groups"},
 	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
