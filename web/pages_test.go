@@ -239,7 +239,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"carry.html":     carryPage{frame: f, Answer: "x"},
 		"answered.html":  answeredPage{frame: f, Client: "c", Agreed: true},
 		"problem.html":   withBack(p),
-		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less", Seconds: 4},
+		"leave.html":     leaving{frame: f, URL: "https://aws.example/x", To: "there", Lowered: "less"},
 		"logout.html":    dispatching{frame: f, Dispatch: access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo", Field: "SAMLRequest", RelayState: "y", Skip: "/saml/logout"}, Message: "x"},
 		"post.html":      posting{frame: f, URL: "https://aws.example/saml", Host: "aws.example", SAMLResponse: "x", RelayState: "y"},
 

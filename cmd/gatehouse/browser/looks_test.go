@@ -1,10 +1,12 @@
 package browser
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -37,6 +39,7 @@ var looksWalks = []walk{
 		b.until("the cursor on the first link of the page", `document.activeElement.innerText === "Take several roles at once"`)
 	}},
 	{"every page fits, can be touched, and can be read in light and in the dark", everyPage},
+	{"what happens on a page is told to who only hears it", heardAlone},
 	{"with forced colours and without motion the page is all there", func(t *testing.T, w *world) {
 		b := w.browser(t)
 		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -101,6 +104,51 @@ func keyboardAlone(t *testing.T, w *world) {
 	b.press(kb.Tab)
 	b.goes(func() { b.press(kb.Enter) })
 	b.wants("[role=status]", "You are signed out.")
+}
+
+// heard is what the page's live regions say, those that are there to be heard.
+func (b *tab) heard() string {
+	b.t.Helper()
+	return eval[string](b, `[...document.querySelectorAll("[role=status], [role=alert], [aria-live=polite]")]
+		.filter(e => e.checkVisibility() && e.getAttribute("aria-live") !== "off").map(e => e.textContent.trim()).filter(Boolean).join(" | ")`)
+}
+
+// hears acts and fails unless the page then says text.
+func (b *tab) hears(text string, act func()) {
+	b.t.Helper()
+	if before := b.heard(); strings.Contains(before, text) {
+		b.t.Errorf("%q was said before: %q", text, before)
+	}
+	act()
+	said := ""
+	b.await("a live region to say "+text, func(context.Context) bool {
+		said = b.heard()
+		return strings.Contains(said, text)
+	})
+	if strings.Contains(said, " | ") {
+		b.t.Errorf("several speak at once: %q", said)
+	}
+}
+
+func heardAlone(t *testing.T, w *world) {
+	b := w.browser(t)
+	b.permit("clipboard-write", browser.PermissionSettingGranted)
+	b.signIn("carol")
+	b.hears("3 accounts, 15 roles match.", func() { b.typeIn(".search input", "billing") })
+	b.hears("Nothing matches.", func() { b.press(" of the kind") })
+	b.hears("1 role matches.", func() { b.open("/several").typeIn(".search input", "maps staging admin") })
+	b.hears("Nothing matches.", func() { b.press("s") })
+	b.open("/roles/700140960000/Support")
+	b.hears("The credentials are here, until ", func() { b.get() })
+	b.hears("Copied", func() { b.click("[data-copy]") })
+	b.hears("The credentials are here, until ", func() { b.click("[data-get]") })
+	b.click("details.more summary")
+	b.hears("Copied", func() { b.click("[data-copy-share]") })
+	b.open("/why/111122223333/Admin")
+	b.hears("Copied", func() { b.click("[data-copy-desk] button") })
+	alice := w.browser(t).signIn("alice").open("/roles/777788889999/Admin")
+	alice.pick("#duration", "4 hours")
+	alice.hears("You asked for 4 hours; this role allows 1 hour.", func() { alice.get() })
 }
 
 // everyPage holds all pages to the rules of looks.
