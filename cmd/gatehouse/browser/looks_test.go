@@ -167,6 +167,7 @@ func everyPage(t *testing.T, w *world) {
 	b.get().looks("credentials")
 	b.click("[data-show]")
 	b.looks("credentials in the open")
+	b.open("/several").looks("several")
 	b.open("/roles/111122223333/Nothing").looks("problem")
 	w.browser(t).signIn("carol").looks("300 roles")
 	w.browser(t).signIn("dan").looks("no roles")
@@ -181,7 +182,7 @@ func (b *tab) looks(page string) {
 	b.size(320, 640, 1).fits(page + " at 320 pixels")
 	b.size(683, 384, 2).fits(page + " at 200 % of a laptop's screen")
 	b.size(360, 740, 1).touchable(page + " on a phone")
-	b.size(1120, 800, 1)
+	b.size(1120, 800, 1).spelledOut(page)
 	b.scheme("light").readable(page+" in light", "rgb(249, 250, 252)")
 	b.scheme("dark").readable(page+" in the dark", "rgb(14, 18, 23)")
 }
@@ -193,6 +194,19 @@ func (b *tab) fits(page string) {
 		.filter(e => e.getBoundingClientRect().right > clientWidth).map(e => e.tagName + "." + e.className))(document.scrollingElement)`)
 	if len(wide) > 0 {
 		b.t.Errorf("%s: wider than the window are %q", page, wide)
+	}
+}
+
+// spelledOut fails where a field's example is cut.
+func (b *tab) spelledOut(page string) {
+	b.t.Helper()
+	cut := eval[[]string](b, `[...document.querySelectorAll("input[placeholder]")].filter(e => e.checkVisibility() && !e.value).filter(e => {
+		const canvas = new OffscreenCanvas(1, 1).getContext("2d"), style = getComputedStyle(e);
+		canvas.font = style.font;
+		return canvas.measureText(e.placeholder).width > e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+	}).map(e => e.placeholder)`)
+	if len(cut) > 0 {
+		b.t.Errorf("%s: cut are %q", page, cut)
 	}
 }
 
