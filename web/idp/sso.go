@@ -141,6 +141,7 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 		Contexts:     req.Contexts,
 		IP:           inbound.IP(r),
 		RequestID:    inbound.ID(r),
+		Once:         once(req),
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")
