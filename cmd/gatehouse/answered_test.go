@@ -1,12 +1,14 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"gatehouse"
+	"gatehouse/internal/demo"
 	"gatehouse/internal/store"
 )
 
@@ -27,6 +29,31 @@ func granted(t *testing.T, s *store.Store, reason string) (grants, refusals int)
 		}
 	}
 	return grants, refusals
+}
+
+// The console page of a link reaches the hand-out, by whatever way: signed in
+// or not, with the role to be chosen first.
+func TestTheConsolePageOfALaunchArrives(t *testing.T) {
+	t.Parallel()
+	g := openGate(t)
+	link := "/saml/launch?" + url.Values{"sp": {"urn:amazon:webservices"}, "RelayState": {"https://eu-north-1.console.aws.amazon.com/s3/buckets?prefix=logs"}}.Encode()
+	const arrives = "eu-north-1.console.aws.amazon.com/s3/buckets?prefix=logs"
+	follow := func(b *browser, p page) {
+		t.Helper()
+		p.want(t, 200, "Which role?", "eu-north-1.console.aws.amazon.com/s3/buckets")
+		role := b.get(p.find(t, `<a [^>]*href="(/roles/[^"]*destination=[^"]*)"`))
+		role.want(t, 200)
+		if got := role.find(t, `name="destination"[^>]* value="([^"]*)"`); got != "https://"+arrives {
+			t.Errorf("the role's page would open %q", got)
+		}
+	}
+	b := g.browser(t)
+	login := b.get(link)
+	follow(b, b.post("/login", "username", "bob", "password", demo.Password, "next", login.find(t, `name="next"[^>]* value="([^"]*)"`)))
+	follow(b, b.get(link))
+	if grants, _ := granted(t, record(t, g.cfg, nil), ""); grants != 0 {
+		t.Errorf("the link alone had %d grants", grants)
+	}
 }
 
 // Whoever loads the page again, or presses Back, brings the same request: it

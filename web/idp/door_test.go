@@ -111,6 +111,7 @@ func (w *world) furnish(mux *http.ServeMux) {
 	w.door = New(Config{PublicURL: w.public, SessionMax: time.Hour}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
 	mux.Handle("/saml/", w.door.Handler(w))
 	mux.HandleFunc("/login", w.login)
+	mux.HandleFunc("/go", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "which role?") })
 	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
 }
 

@@ -98,13 +98,13 @@ func (v *visitor) launch(w http.ResponseWriter, r *http.Request) error {
 }
 
 // begin answers req at once where that can be done, and parks it otherwise.
-// For AWS it leads to the roles, one of which has to be chosen first;
-// RelayState is the console page to open then.
+// For AWS it leads to the roles, one of which has to be chosen first, or to
+// the links (/go) where RelayState is the console page to open then.
 func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request) error {
 	if saml.IsAWS(req.Provider) {
 		to := "/"
 		if req.RelayState != "" {
-			to += "?" + url.Values{"destination": {req.RelayState}}.Encode()
+			to = "/go?" + url.Values{"url": {req.RelayState}}.Encode()
 		}
 		redirect(w, to)
 		return nil

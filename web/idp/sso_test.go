@@ -375,7 +375,7 @@ func TestForceAuthnWantsANewProof(t *testing.T) {
 func TestAWSNeverGetsAGrantByLink(t *testing.T) {
 	for _, tt := range []struct{ name, target, at string }{
 		{"launched", "/saml/launch?sp=urn:amazon:webservices", "/"},
-		{"launched with a console page", "/saml/launch?sp=urn:amazon:webservices&RelayState=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3", "/?destination=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3"},
+		{"launched with a console page", "/saml/launch?sp=urn:amazon:webservices&RelayState=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3", "/go?url=https%3A%2F%2Fconsole.aws.amazon.com%2Fs3"},
 		{"launched for another partition", "/saml/launch?sp=urn:amazon:webservices:govcloud", "/"},
 		{"asked for by a request", "", "/"},
 	} {
