@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/beevik/etree"
+
 	"gatehouse"
 )
 
@@ -136,18 +138,49 @@ func TestTheEnvelopeOfAnAnswerStandsBeforeTheJudges(t *testing.T) {
 			if got := canonicalized(t, inner); got != string(inner) {
 				t.Errorf("not canonical:\n%s", inner)
 			}
-			if name == "an assertion" {
-				inner = bytes.Replace(inner, []byte(`"1c9a"`), []byte(`"_c9a"`), 2) // what saml2aws began with is no NCName
-			}
-			if err := validAgainst(t, inner, "saml-schema-protocol-2.0.xsd"); err != nil {
+			document = bytes.ReplaceAll(document, []byte(`"1c9a"`), []byte(`"_c9a"`)) // what saml2aws began with is no NCName
+			// The schema of the profile has those of the envelope and the message.
+			if err := validAgainst(t, document, ecpSchema); err != nil {
 				t.Error(err)
+			}
+			for what, wrong := range map[string][2]string{
+				"the header's block": {"AssertionConsumerServiceURL=", "AssertionConsumerServiceUrl="},
+				"the message":        {"<saml2p:StatusCode Value=", "<saml2p:StatusCode Worth="},
+				"the envelope":       {"S:Header>", "S:Heading>"},
+			} {
+				if validAgainst(t, bytes.ReplaceAll(document, []byte(wrong[0]), []byte(wrong[1])), ecpSchema) == nil {
+					t.Errorf("the judge takes anything for %s", what)
+				}
 			}
 		})
 	}
 	if _, err := p.Refuse(t.Context(), Request{ID: "_r", Provider: wikiID, ACS: wikiPAOS}, Status{Code: StatusResponder}); err == nil {
 		t.Error("a browser's answer went to a program's address")
 	}
-	if fault := p.Fault(); !bytes.Contains(fault, []byte("<S:Fault><faultcode>S:Client</faultcode>")) {
+}
+
+// ecpSchema is the schema of the profile's headers.
+const ecpSchema = "saml-schema-ecp-2.0.xsd"
+
+func TestTheFaultStandsBeforeTheJudges(t *testing.T) {
+	fault := idpForPrograms(t).Fault()
+	if err := validAgainst(t, fault, ecpSchema); err != nil {
+		t.Error(err)
+	}
+	if got := canonicalized(t, fault); got != string(fault) {
+		t.Errorf("not canonical: %s", fault)
+	}
+	if validAgainst(t, bytes.ReplaceAll(fault, []byte("faultstring"), []byte("faultText")), ecpSchema) == nil {
+		t.Error("the judge takes anything")
+	}
+	// It may be the message's doing, and is not the server's (SOAP 1.1 §4.4.1).
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(fault); err != nil {
+		t.Fatal(err)
+	}
+	code := doc.FindElement("/Envelope/Body/Fault/faultcode")
+	prefix, local, _ := strings.Cut(code.Text(), ":")
+	if local != "Client" || code.NamespaceURI() != "" || doc.Root().SelectAttrValue("xmlns:"+prefix, "") != soapURI {
 		t.Errorf("%s", fault)
 	}
 }
