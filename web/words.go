@@ -155,7 +155,7 @@ var formWords = map[gatehouse.Form]string{
 
 // refusals are the record's words for why nothing was handed out.
 var refusals = map[string]string{
-	"not_entitled": "you did not have the role", "invalid": "something in the request was not possible", "refused_by_aws": "AWS refused",
+	"not_entitled": "you did not have the role", "answered_before": "the application's request was answered already", "invalid": "something in the request was not possible", "refused_by_aws": "AWS refused",
 	"unavailable": "something that is needed did not answer", "no_session": "the sign-in was over",
 }
 
