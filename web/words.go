@@ -198,7 +198,13 @@ func rolesAmong(roles, accounts int) string {
 	return count(roles, "role") + " in " + count(accounts, "account")
 }
 
-func stillGood(roles int) string { return "Keys of " + count(roles, "role") + " are still good" }
+// stillGood leads to the time that the first of them ends at.
+func stillGood(roles int) string {
+	if roles == 1 {
+		return "Keys of 1 role are still good, until"
+	}
+	return "Keys of " + count(roles, "role") + " are still good; the first end at"
+}
 
 // expiresSoon says how soon, in days, or nothing when it is not within the time.
 func expiresSoon(at, now time.Time, within time.Duration) string {
