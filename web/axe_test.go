@@ -39,7 +39,7 @@ func (s *Server) states() map[string]any {
 	dispatch.Dispatch = access.Dispatch{To: "Wiki", URL: "https://wiki.example/slo?SAMLRequest=x"}
 	states["logout.html?redirect"] = dispatch
 	remote := full["rolelogin.html"].(roleLoginPage)
-	remote.Host, remote.Roles = "", nil
+	remote.Host = ""
 	states["rolelogin.html?remote"] = remote
 	consent := full["consent.html"].(consentPage)
 	consent.Code, consent.Same = "", true
