@@ -146,7 +146,7 @@ func heardAlone(t *testing.T, w *world) {
 	b.hears("Copied", func() { b.click("[data-copy-share]") })
 	b.open("/why/111122223333/Admin")
 	b.hears("Copied", func() { b.click("[data-copy-desk] button") })
-	alice := w.browser(t).signIn("alice").open("/roles/777788889999/Admin")
+	alice := w.browser(t).signIn("alice").open("/roles/999900001111/Admin")
 	alice.pick("#duration", "4 hours")
 	alice.hears("You asked for 4 hours; this role allows 1 hour.", func() { alice.get() })
 }
