@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,10 +25,6 @@ var fleeting = []shot{
 	{"post", "bob", wide, 560, func(b *tab) { b.held(developer, "post") }},
 	{"link", "bob", wide, 640, func(b *tab) { b.plainly(developer, "link") }},
 	{"pickup", "bob", wide, 640, func(b *tab) { b.plainly(developer, "pickup") }},
-	{"carry", "bob", wide, 560, func(b *tab) {
-		b.asksForARole("cross-device", b.house.Portal+"/v1/sessions/confirmation")
-		b.goes(func() { b.click("button[value=agree]") })
-	}},
 	{"new-place", "bob", wide, 760, func(b *tab) {
 		newPlace(b, net.IPv4(127, 0, 0, 4))
 		b.open("/")
@@ -182,10 +177,3 @@ func (b *tab) withScripts() *tab {
 	return b
 }
 
-// asksForARole shows what `aws login` asks.
-func (b *tab) asksForARole(device, back string) {
-	b.t.Helper()
-	q := url.Values{"response_type": {"code"}, "client_id": {"arn:aws:signin:::devtools/" + device}, "redirect_uri": {back}, "state": {"st8"}, "code_challenge_method": {"SHA-256"},
-		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}}
-	b.open("/v1/authorize?" + q.Encode())
-}
