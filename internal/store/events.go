@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,12 +88,19 @@ func (s *Store) appendAtOnce(ctx context.Context, links []gatehouse.Link, events
 	return err
 }
 
-// onceColumns are what events say may happen once, as columns.
+// onceColumns are what events say may happen once, as columns. They are in
+// order: of two replicas that note the same two things, neither may wait for
+// the other.
 func onceColumns(events []gatehouse.Event) (keys [][]byte, until []int64) {
+	var all []gatehouse.Once
 	for _, e := range events {
 		if e.Once.Key != "" {
-			keys, until = append(keys, keyHash(onceKind, e.Once.Key)), append(until, millis(e.Once.Until))
+			all = append(all, e.Once)
 		}
+	}
+	slices.SortFunc(all, func(a, b gatehouse.Once) int { return strings.Compare(a.Key, b.Key) })
+	for _, o := range all {
+		keys, until = append(keys, keyHash(onceKind, o.Key)), append(until, millis(o.Until))
 	}
 	return keys, until
 }
