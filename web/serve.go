@@ -42,6 +42,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv.ConnState = c.note
 	return run(ctx, srv, c, func(drain context.Context) {
 		s.drain()
+		s.log.InfoContext(ctx, "draining", slog.Duration("delay", *s.acting().cfg.DrainDelay), slog.Duration("at_most", drainTimeout))
 		linger(drain, *s.acting().cfg.DrainDelay)
 		c.finish(drain)
 	})

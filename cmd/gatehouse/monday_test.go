@@ -40,7 +40,7 @@ const (
 	mondayBind     = 10 * time.Millisecond  // all of a sign-in's talk with the directory
 	mondaySTS      = 150 * time.Millisecond // AWS's answer
 	mondayCommit   = time.Millisecond       // the database's own time for one round trip
-	mondayGiveUp   = 4500 * time.Millisecond
+	mondayGiveUp   = 4 * time.Second
 	mondayPatience = 5 * time.Second
 	mondayRetry    = 10 * time.Second // and up to 20 s more: people who read "try again"
 	mondaySlots    = 32

@@ -78,6 +78,7 @@ func serveOn(ctx context.Context, l listeners, cfg *config.Config, log *slog.Log
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		h.close(ending)
+		log.Info("stopped")
 	}()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -52,7 +52,7 @@ type Deps struct {
 	RefusalTime time.Duration
 
 	// Timeout bounds a sign-in and a hand-out as a whole, so that a person
-	// has an answer in time whatever hangs. Default: 4.5 s.
+	// has an answer in time whatever hangs. Default: 4 s.
 	Timeout time.Duration
 
 	Now func() time.Time
@@ -79,7 +79,7 @@ func New(d Deps) *Broker {
 		d.RefusalTime = 400 * time.Millisecond
 	}
 	if d.Timeout == 0 {
-		d.Timeout = 4500 * time.Millisecond
+		d.Timeout = 4 * time.Second
 	}
 	if len(d.Secret) == 0 {
 		d.Secret = []byte(rand.Text())
@@ -272,7 +272,7 @@ func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 // is read again, the policy is asked here, and the hand-out is on the record
 // before the caller sees any of it.
 //
-// Errors: ErrNoSession, ErrNotEntitled, ErrInvalid, ErrRefusedByAWS,
+// Errors: ErrNoSession, ErrNotEntitled, ErrInvalid, ErrRefusedByAWS, ErrTwice,
 // ErrUnavailable, ErrNotRecorded. Refusals are on the record too.
 func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
@@ -280,6 +280,7 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 	event := personal(s)
 	event.Kind, event.IP, event.RequestID = gatehouse.EventGranted, ask.IP, ask.RequestID
 	event.Account, event.Provider, event.Form, event.Reason = ask.Account, ask.Provider, ask.Form, ask.Reason
+	event.Once = ask.Once
 	if scopeName.MatchString(ask.Scope) {
 		event.Scope = ask.Scope
 	}
@@ -293,7 +294,11 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		event.Kind = gatehouse.EventRefused
 		return Grant{}, b.refuse(ctx, event, err)
 	}
-	if grant.ID, err = b.granted(ctx, from, event); err != nil {
+	if grant.ID, err = b.granted(ctx, from, event); errors.Is(err, gatehouse.ErrTwice) {
+		event.Kind, event.AssertionID, event.Once = gatehouse.EventRefused, "", gatehouse.Once{}
+		return Grant{}, b.refuse(ctx, event, err)
+	}
+	if err != nil {
 		return Grant{}, err
 	}
 	return grant, nil
@@ -514,12 +519,16 @@ func personal(s gatehouse.Session) gatehouse.Event {
 	}
 }
 
+// refusalTimeout is what the record of a refusal may take. With the Timeout
+// before it, whoever waits has an answer within five seconds.
+const refusalTimeout = 500 * time.Millisecond
+
 // refuse puts a refusal on the record, if it is not one of many (see due), and
 // returns its cause. A refusal that cannot be recorded is still a refusal.
 func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) error {
 	e.Reason = reason(cause)
 	// What ended the request (its own deadline, often) must not keep it off the record.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalTimeout)
 	defer cancel()
 	var due bool
 	if e.Count, due = b.throttle.due(cause); !due {
@@ -533,7 +542,11 @@ func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) err
 
 // record stores an event; whoever calls it gives nothing when it fails.
 func (b *Broker) record(ctx context.Context, e gatehouse.Event) error {
-	if err := b.d.Audit.Record(ctx, e); err != nil {
+	err := b.d.Audit.Record(ctx, e)
+	if errors.Is(err, gatehouse.ErrTwice) {
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w: %w", e.Kind, gatehouse.ErrNotRecorded, err)
 	}
 	return nil
@@ -549,14 +562,15 @@ var reasons = []struct {
 	{gatehouse.ErrPasswordRefused, "password_refused"},
 	{gatehouse.ErrPasswordExpired, "password_expired"},
 	{gatehouse.ErrPasswordMustChange, "password_must_change"},
-	{gatehouse.ErrAccountDisabled, "account_disabled"},
+	{gatehouse.ErrAccountDisabled, "disabled"},
 	{gatehouse.ErrAccountExpired, "account_expired"},
-	{gatehouse.ErrAccountLocked, "account_locked"},
+	{gatehouse.ErrAccountLocked, "locked"},
 	{gatehouse.ErrAccountHours, "account_hours"},
 	{gatehouse.ErrTooManyGroups, "too_many_groups"},
 	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
 	{gatehouse.ErrNoSession, "no_session"},
 	{gatehouse.ErrNotEntitled, "not_entitled"},
+	{gatehouse.ErrTwice, "answered_before"},
 	{gatehouse.ErrInvalid, "invalid"},
 	{gatehouse.ErrRefusedByAWS, "refused_by_aws"},
 	{gatehouse.ErrUnavailable, "unavailable"},

@@ -104,7 +104,7 @@ func TestRefusedTickets(t *testing.T) {
 		{"somebody whom the directory does not know", "ticket of zoe", func(w *world, _ *Broker, _ *realm) { w.findErr = gatehouse.ErrUnknownPerson }, gatehouse.ErrInvalidCredentials, "unknown", false},
 		{"somebody who is found by another's name", "ticket of mallory", func(w *world, _ *Broker, _ *realm) { w.people["mallory"] = w.people["alice"] }, gatehouse.ErrInvalidCredentials, "unknown", false},
 		{"somebody whose realm's directory is gone from the configuration", "ticket of alice", func(_ *world, b *Broker, _ *realm) { b.d.Directories = nil }, gatehouse.ErrInvalidCredentials, "invalid_credentials", false},
-		{"somebody disabled since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrAccountDisabled }, gatehouse.ErrAccountDisabled, "account_disabled", true},
+		{"somebody disabled since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrAccountDisabled }, gatehouse.ErrAccountDisabled, "disabled", true},
 		{"somebody gone since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrUnknownPerson }, gatehouse.ErrInvalidCredentials, "unknown", true},
 		{"a directory that is down", "ticket of alice", func(w *world, _ *Broker, _ *realm) {
 			w.findErr = &gatehouse.Unavailable{What: "directory", Err: errors.New("x")}

@@ -129,8 +129,8 @@ func TestTicketsAtTheDoor(t *testing.T) {
 		{"70 KiB", make([]byte, 70<<10), one, nil, 401, wordMalformed},
 		{"somebody unknown", ticket{name: "mallory"}.token(t), one, nil, 401, "unknown"},
 		{"somebody called as alice is nicknamed", ticket{name: "ally"}.token(t), one, nil, 401, "unknown"},
-		{"somebody disabled since", ticket{}.token(t), one, gatehouse.ErrAccountDisabled, 401, "account_disabled"},
-		{"somebody locked since", ticket{}.token(t), one, gatehouse.ErrAccountLocked, 401, "account_locked"},
+		{"somebody disabled since", ticket{}.token(t), one, gatehouse.ErrAccountDisabled, 401, "disabled"},
+		{"somebody locked since", ticket{}.token(t), one, gatehouse.ErrAccountLocked, 401, "locked"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
