@@ -107,7 +107,7 @@ func TestWhatToDoAboutAStoreDependsOnWhy(t *testing.T) {
 		want        string
 	}{
 		{"a folder of another user's", "sqlite:///var/lib/gatehouse/gatehouse.db", &fs.PathError{Op: "open", Path: "/var/lib/gatehouse/gatehouse.db", Err: fs.ErrPermission}, "write to /var/lib/gatehouse and the files in it"},
-		{"PostgreSQL that does not answer", "postgres://gatehouse:hidden@db1:5432/gatehouse", &gatehouse.Unavailable{What: "store", Name: "db1"}, "see that PostgreSQL runs at db1:5432,"},
+		{"PostgreSQL that does not answer", "postgres://gatehouse:hidden@db1:5432/gatehouse", &gatehouse.Unavailable{What: "store", Name: "db1"}, "make the database answer: see that PostgreSQL runs at db1:5432,"},
 		{"a full disk", "sqlite:///var/lib/gatehouse/gatehouse.db", errors.New("database or disk is full"), "look at the disk of /var/lib/gatehouse"},
 	} {
 		if got := storeFix(tt.store, tt.err); !strings.Contains(got, tt.want) || strings.Contains(got, "hidden") {

@@ -152,7 +152,7 @@ func storeFix(address string, err error) string {
 	case says("newer gatehouse"):
 		return "run the newer release, or restore the backup from before the upgrade"
 	case u.Scheme != "sqlite" && errors.Is(err, gatehouse.ErrUnavailable):
-		return "see that PostgreSQL runs at " + u.Host + ", that this machine may reach it, and that user, password and database in store are right"
+		return "make the database answer: see that PostgreSQL runs at " + u.Host + ", that this machine may reach it, and that user, password and database in store are right"
 	case says("half applied", "malformed", "not a database"):
 		return "stop gatehouse and restore a backup"
 	case says("does not exist"):

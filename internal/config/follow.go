@@ -58,34 +58,42 @@ var ofPolicy = []dependence{
 
 // independent are the faults that do not follow from others.
 func (d *decoder) independent(found []gatehouse.Fault, among []dependence) []gatehouse.Fault {
-	wrong := slices.Concat(d.faults, found)
+	wrong := map[string]bool{} // keys, and the same of any item
+	for _, f := range slices.Concat(d.faults, found) {
+		wrong[f.Key], wrong[anyItem(f.Key)] = true, true
+	}
 	return slices.DeleteFunc(slices.Clone(found), func(f gatehouse.Fault) bool {
 		_, given := d.lines[f.Key]
+		of := anyItem(f.Key)
 		return slices.ContainsFunc(among, func(dep dependence) bool {
-			return (dep.given || !given) && pattern(dep.key).MatchString(f.Key) && dep.holds(f.Key, wrong)
+			return (dep.given || !given) && dep.of(of) && dep.holds(f.Key, wrong)
 		})
 	})
 }
 
+var item = regexp.MustCompile(`\[\d+\]`)
+
+// anyItem is a key without the places in lists.
+func anyItem(key string) string { return item.ReplaceAllString(key, "[]") }
+
+// of reports whether it is a dependence of that key. Names of one's own may
+// have dots in them.
+func (dep dependence) of(key string) bool {
+	before, after, names := strings.Cut(dep.key, "{}")
+	return key == dep.key || names && strings.HasPrefix(key, before) && strings.HasSuffix(key, after)
+}
+
 // holds reports whether the key that this one is judged by, or a section that
 // it is in, is among the wrong ones.
-func (dep dependence) holds(key string, wrong []gatehouse.Fault) bool {
+func (dep dependence) holds(key string, wrong map[string]bool) bool {
 	by := dep.by
 	if strings.HasPrefix(by, ".") {
 		by = parent(key) + by
 	}
-	return slices.ContainsFunc(wrong, func(f gatehouse.Fault) bool {
-		for up := by; up != ""; up = parent(up) {
-			if f.Key != key && pattern(up).MatchString(f.Key) {
-				return true
-			}
+	for ; by != ""; by = parent(by) {
+		if wrong[by] {
+			return true
 		}
-		return false
-	})
-}
-
-// pattern matches the keys that a text with [] and {} stands for.
-func pattern(text string) *regexp.Regexp {
-	quoted := strings.NewReplacer(`\[\]`, `\[\d+\]`, `\{\}`, `[^.]+`).Replace(regexp.QuoteMeta(text))
-	return regexp.MustCompile("^" + quoted + "$")
+	}
+	return false
 }
