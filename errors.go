@@ -74,6 +74,9 @@ var (
 	// ErrNotRecorded: the audit record could not be written, so nothing was given.
 	ErrNotRecorded = errors.New("could not be recorded")
 
+	// ErrTwice: what may happen once, among all replicas, has happened.
+	ErrTwice = errors.New("happened before, and may happen once")
+
 	// ErrConflict: somebody else changed it first.
 	ErrConflict = errors.New("changed meanwhile")
 )

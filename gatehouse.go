@@ -202,6 +202,7 @@ type Ask struct {
 	IP          string        // where the request came from
 	RequestID   string        // reference on logs and error pages
 	Shared      bool          // give what the same session was given before, while it is good for long enough
+	Once        Once          // what is answered by this, and must not be answered again; empty: nothing
 
 	// What a service provider's request said, once it was found good. Empty
 	// where the person began here.
@@ -270,6 +271,14 @@ type Event struct {
 	AssertionID    string        `json:"assertion_id,omitempty"`
 	AccessKeyID    string        `json:"access_key_id,omitempty"`
 	AWSRequestID   string        `json:"aws_request_id,omitempty"`
+
+	Once Once `json:"-"` // noted together with the event, or neither is
+}
+
+// Once is what may happen once, among all replicas, until a time.
+type Once struct {
+	Key   string // of 128 random bits or more; empty: nothing of the kind
+	Until time.Time
 }
 
 // EventKind says what an Event records.

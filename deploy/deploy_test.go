@@ -138,6 +138,35 @@ func TestImageIsStaticAndRunsAsNobody(t *testing.T) {
 	}
 }
 
+// The configuration that is shipped names folders, and each way to run it has
+// them, for the user that it runs as.
+func TestTheFoldersThatTheConfigurationNamesAreThere(t *testing.T) {
+	var shipped struct {
+		Store string `yaml:"store"`
+		Audit struct {
+			File string `yaml:"file"`
+		} `yaml:"audit"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "gatehouse.yaml")), &shipped); err != nil {
+		t.Fatal(err)
+	}
+	image, unit, readme := read(t, "Dockerfile"), read(t, "gatehouse.service"), read(t, "../README.md")
+	head, _, _ := strings.Cut(image, "\nFROM ")
+	user := regexp.MustCompile(`(?m)^USER (\d+:\d+)$`).FindStringSubmatch(image)[1]
+	for setting, file := range map[string]string{"StateDirectory": strings.TrimPrefix(shipped.Store, "sqlite://"), "LogsDirectory": shipped.Audit.File} {
+		folder := filepath.Dir(file)
+		if !strings.Contains(image, "COPY --from=build --chown="+user+" /root.d"+folder+" "+folder+"\n") || !strings.Contains(head, folder) {
+			t.Errorf("the image lacks %s for user %s, or its head does not name it", folder, user)
+		}
+		if got := directives(unit)["Service."+setting]; !slices.Equal(got, []string{filepath.Base(folder)}) || !strings.Contains(unit, " "+folder+"\n") {
+			t.Errorf("the unit has %s=%q, and must make %s", setting, got, folder)
+		}
+		if !strings.Contains(readme, " -o gatehouse "+folder) && !strings.Contains(readme, " -o gatehouse -g gatehouse "+folder) {
+			t.Errorf("README does not make %s", folder)
+		}
+	}
+}
+
 func TestBuildContextHasEveryFolderWithCode(t *testing.T) {
 	ignore := read(t, "Dockerfile.dockerignore")
 	entries, err := os.ReadDir("..")

@@ -605,3 +605,22 @@ func TestEveryFaultInTheTableNamesTheTestThatProvesIt(t *testing.T) {
 		}
 	}
 }
+
+// Whoever follows the README to its end asks for the metadata at public_url.
+// Where that means another port than the one that is listened on, it has to be
+// said before they find out.
+func TestTheReadMeSaysThatThePortsDiffer(t *testing.T) {
+	shipped := read(t, top+"/deploy/gatehouse.yaml")
+	if !strings.Contains(shipped, "\npublic_url: https://aws.corp.example.com\n") || !strings.Contains(shipped, "\n#listen: \":8443\"\n") {
+		t.Fatal("deploy/gatehouse.yaml has other ports now: write this test anew")
+	}
+	for _, page := range []string{top + "/README.md", "operations.md"} {
+		if text := read(t, page); !strings.Contains(text, "8443") || !strings.Contains(text, "means 443") {
+			t.Errorf("%s does not say that public_url means port 443, and that Gatehouse listens on 8443", page)
+		}
+	}
+	unit := read(t, top+"/deploy/gatehouse.service")
+	if strings.Contains(unit, "\nPrivateUsers=yes\n") && !strings.Contains(unit, "no\n# PrivateUsers") {
+		t.Error("gatehouse.service does not say that CAP_NET_BIND_SERVICE is nothing with PrivateUsers")
+	}
+}

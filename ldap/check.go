@@ -115,7 +115,11 @@ func (d *Directory) checkServer(ctx context.Context, c *checkup, s *server) (ok,
 		c.fail(bindFix(err), "%s: %v", s.url, err)
 		return false, errors.Is(err, errServiceRefused)
 	}
-	c.ok("%s: service account %s accepted", s.url, d.cfg.BindDN)
+	if d.cfg.BindDN == "" {
+		c.ok("%s: searches are anonymous, without a service account", s.url)
+	} else {
+		c.ok("%s: service account %s accepted", s.url, d.cfg.BindDN)
+	}
 	return true, false
 }
 

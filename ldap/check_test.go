@@ -28,6 +28,7 @@ func TestCheck(t *testing.T) {
 		{"a refused service account", func(c *ldap.Config) { c.BindPassword = "wrong" }, gatehouse.FindingFailure, "bind_password_file"},
 		{"a host that is none", func(c *ldap.Config) { c.URLs = []string{"ldaps://directory.invalid"} }, gatehouse.FindingFailure, "DNS"},
 		{"LDAPS spoken to the port of StartTLS", func(c *ldap.Config) { c.URLs[0] = strings.Replace(c.URLs[0], "ldap:", "ldaps:", 1) }, gatehouse.FindingFailure, "use ldap:// for StartTLS"},
+		{"no service account, and none that is accepted", func(c *ldap.Config) { c.BindDN, c.BindPassword = "", "" }, gatehouse.FindingOK, ""},
 		{"hidden tokenGroups", func(c *ldap.Config) {
 			c.URLs, c.CAFile, c.Type = []string{domainServer.URL()}, domainCA, ldap.ActiveDirectory
 			c.UserFilter = "(&(objectCategory=person)(sAMAccountName=%s)(sAMAccountName=bob))"
@@ -42,6 +43,9 @@ func TestCheck(t *testing.T) {
 				return f.Subject == "directory corp" && f.State == tt.state && strings.Contains(f.Fix, tt.fix)
 			}) {
 				t.Errorf("%+v, want a %s whose fix says %q", findings, tt.state, tt.fix)
+			}
+			if slices.ContainsFunc(findings, func(f gatehouse.Finding) bool { return strings.Contains(f.Detail, "  ") }) {
+				t.Errorf("%+v: a name is missing in it", findings)
 			}
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/beevik/etree"
+
 	"gatehouse"
 )
 
@@ -37,7 +39,7 @@ func TestRequestsOfProgramsAreTakenOrRefused(t *testing.T) {
 	p := idpForPrograms(t)
 	bare := plain(` Destination="`+testSSO+`"`, "")
 	is := func(replacements ...string) string { return strings.NewReplacer(replacements...).Replace(bare) }
-	want := Request{ID: "_req1", Provider: wikiID, ACS: wikiPAOS, ECP: true}
+	want := Request{ID: "_req1", Provider: wikiID, ACS: wikiPAOS, ECP: true, Until: noon.Add(requestSkew)}
 	for _, tt := range []struct {
 		name, envelope string
 		want           *Request // nil when refused
@@ -49,11 +51,11 @@ func TestRequestsOfProgramsAreTakenOrRefused(t *testing.T) {
 		{"no header", strings.Replace(enveloping(bare), "<S:Header/>", "", 1), &want, ""},
 		{"headers for others", strings.Replace(enveloping(bare), "<S:Header/>", `<S:Header><p:Request xmlns:p="urn:liberty:paos:2003-08"/></S:Header>`, 1), &want, ""},
 		{"our own Destination", enveloping(is(` Version=`, ` Destination="`+testECP+`" Version=`)), &want, ""},
-		{"an ID that begins with a digit (saml2aws)", enveloping(is(`"_req1"`, `"1c9a"`)), &Request{ID: "1c9a", Provider: wikiID, ACS: wikiPAOS, ECP: true}, ""},
+		{"an ID that begins with a digit (saml2aws)", enveloping(is(`"_req1"`, `"1c9a"`)), &Request{ID: "1c9a", Provider: wikiID, ACS: wikiPAOS, ECP: true, Until: noon.Add(requestSkew)}, ""},
 		{"an issuer with blanks (saml2aws)", enveloping(is(wikiID, "\n  "+wikiID+"\n  ")), &want, ""},
 		{"namespaces that the envelope declares", strings.Replace(enveloping(is(` xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"`, "")), "<S:Envelope", `<S:Envelope xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"`, 1), &want, ""},
 		{"signed", enveloping(signEnveloped(t, bare, testKey(), algRSASHA256)), &want, ""},
-		{"signed by a provider that must, within an envelope that declares other things", strings.Replace(enveloping(signEnveloped(t, is(wikiID, vaultPAOS), testKey(), algRSASHA256)), "<S:Envelope", `<S:Envelope xmlns:x="urn:x" xmlns="urn:y"`, 1), &Request{ID: "_req1", Provider: vaultPAOS, ACS: "https://vault2.corp.example/ecp", ECP: true}, ""},
+		{"signed by a provider that must, within an envelope that declares other things", strings.Replace(enveloping(signEnveloped(t, is(wikiID, vaultPAOS), testKey(), algRSASHA256)), "<S:Envelope", `<S:Envelope xmlns:x="urn:x" xmlns="urn:y"`, 1), &Request{ID: "_req1", Provider: vaultPAOS, ACS: "https://vault2.corp.example/ecp", ECP: true, Until: noon.Add(requestSkew)}, ""},
 		{"a format that is not ours", enveloping(is(issuerElement, issuerElement+`<samlp:NameIDPolicy Format="urn:x"/>`)), nil, StatusInvalidNameIDPolicy},
 
 		{"the Destination of a browser", enveloping(plain()), nil, ""},
@@ -64,7 +66,7 @@ func TestRequestsOfProgramsAreTakenOrRefused(t *testing.T) {
 		{"not signed by a provider that must", enveloping(is(wikiID, vaultPAOS)), nil, ""},
 		{"signed by a stranger", enveloping(signEnveloped(t, bare, mustKey(noon), algRSASHA256)), nil, ""},
 		{"changed after signing", enveloping(strings.Replace(signEnveloped(t, bare, testKey(), algRSASHA256), "12:00:00Z", "12:00:01Z", 1)), nil, ""},
-		{"AWS, for a role that the address says", enveloping(is(wikiID, awsAudience)), &Request{ID: "_req1", Provider: awsAudience, ECP: true}, ""},
+		{"AWS, for a role that the address says", enveloping(is(wikiID, awsAudience)), &Request{ID: "_req1", Provider: awsAudience, ECP: true, Until: noon.Add(requestSkew)}, ""},
 		{"AWS, too old", enveloping(is(wikiID, awsAudience, "12:00:00Z", "11:00:00Z")), nil, ""},
 		{"two messages", enveloping(bare + is("_req1", "_req2")), nil, ""},
 		{"no message", enveloping(""), nil, ""},
@@ -136,18 +138,49 @@ func TestTheEnvelopeOfAnAnswerStandsBeforeTheJudges(t *testing.T) {
 			if got := canonicalized(t, inner); got != string(inner) {
 				t.Errorf("not canonical:\n%s", inner)
 			}
-			if name == "an assertion" {
-				inner = bytes.Replace(inner, []byte(`"1c9a"`), []byte(`"_c9a"`), 2) // what saml2aws began with is no NCName
-			}
-			if err := validAgainst(t, inner, "saml-schema-protocol-2.0.xsd"); err != nil {
+			document = bytes.ReplaceAll(document, []byte(`"1c9a"`), []byte(`"_c9a"`)) // what saml2aws began with is no NCName
+			// The schema of the profile has those of the envelope and the message.
+			if err := validAgainst(t, document, ecpSchema); err != nil {
 				t.Error(err)
+			}
+			for what, wrong := range map[string][2]string{
+				"the header's block": {"AssertionConsumerServiceURL=", "AssertionConsumerServiceUrl="},
+				"the message":        {"<saml2p:StatusCode Value=", "<saml2p:StatusCode Worth="},
+				"the envelope":       {"S:Header>", "S:Heading>"},
+			} {
+				if validAgainst(t, bytes.ReplaceAll(document, []byte(wrong[0]), []byte(wrong[1])), ecpSchema) == nil {
+					t.Errorf("the judge takes anything for %s", what)
+				}
 			}
 		})
 	}
 	if _, err := p.Refuse(t.Context(), Request{ID: "_r", Provider: wikiID, ACS: wikiPAOS}, Status{Code: StatusResponder}); err == nil {
 		t.Error("a browser's answer went to a program's address")
 	}
-	if fault := p.Fault(); !bytes.Contains(fault, []byte("<S:Fault><faultcode>S:Client</faultcode>")) {
+}
+
+// ecpSchema is the schema of the profile's headers.
+const ecpSchema = "saml-schema-ecp-2.0.xsd"
+
+func TestTheFaultStandsBeforeTheJudges(t *testing.T) {
+	fault := idpForPrograms(t).Fault()
+	if err := validAgainst(t, fault, ecpSchema); err != nil {
+		t.Error(err)
+	}
+	if got := canonicalized(t, fault); got != string(fault) {
+		t.Errorf("not canonical: %s", fault)
+	}
+	if validAgainst(t, bytes.ReplaceAll(fault, []byte("faultstring"), []byte("faultText")), ecpSchema) == nil {
+		t.Error("the judge takes anything")
+	}
+	// It may be the message's doing, and is not the server's (SOAP 1.1 §4.4.1).
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(fault); err != nil {
+		t.Fatal(err)
+	}
+	code := doc.FindElement("/Envelope/Body/Fault/faultcode")
+	prefix, local, _ := strings.Cut(code.Text(), ":")
+	if local != "Client" || code.NamespaceURI() != "" || doc.Root().SelectAttrValue("xmlns:"+prefix, "") != soapURI {
 		t.Errorf("%s", fault)
 	}
 }

@@ -55,8 +55,10 @@ func validAgainst(t *testing.T, document []byte, schema string) error {
 	if _, err := os.Stat(schemas + schema); err != nil {
 		outside.Missing(t, schema+" (Debian package opensaml-schemas)")
 	}
-	if _, err := os.Stat("/usr/share/xml/xmltooling/xmldsig-core-schema.xsd"); err != nil {
-		outside.Missing(t, "xmldsig-core-schema.xsd (Debian package xmltooling-schemas)")
+	for _, name := range []string{"xmldsig-core-schema.xsd", "soap-envelope.xsd"} {
+		if _, err := os.Stat("/usr/share/xml/xmltooling/" + name); err != nil {
+			outside.Missing(t, name+" (Debian package xmltooling-schemas)")
+		}
 	}
 	dir := t.TempDir()
 	catalog := filepath.Join(dir, "catalog.xml")
@@ -79,9 +81,11 @@ const schemaCatalog = `<catalog xmlns="urn:oasis:names:tc:entity:xmlns:xml:catal
 <system systemId="http://www.w3.org/TR/2002/REC-xmldsig-core-20020212/xmldsig-core-schema.xsd" uri="file:///usr/share/xml/xmltooling/xmldsig-core-schema.xsd"/>
 <system systemId="http://www.w3.org/TR/2002/REC-xmlenc-core-20021210/xenc-schema.xsd" uri="file:///usr/share/xml/xmltooling/xenc-schema.xsd"/>
 <system systemId="http://www.w3.org/2001/xml.xsd" uri="file:///usr/share/xml/xmltooling/xml.xsd"/>
+<system systemId="http://schemas.xmlsoap.org/soap/envelope/" uri="file:///usr/share/xml/xmltooling/soap-envelope.xsd"/>
 <uri name="http://www.w3.org/TR/2002/REC-xmldsig-core-20020212/xmldsig-core-schema.xsd" uri="file:///usr/share/xml/xmltooling/xmldsig-core-schema.xsd"/>
 <uri name="http://www.w3.org/TR/2002/REC-xmlenc-core-20021210/xenc-schema.xsd" uri="file:///usr/share/xml/xmltooling/xenc-schema.xsd"/>
 <uri name="http://www.w3.org/2001/xml.xsd" uri="file:///usr/share/xml/xmltooling/xml.xsd"/>
+<uri name="http://schemas.xmlsoap.org/soap/envelope/" uri="file:///usr/share/xml/xmltooling/soap-envelope.xsd"/>
 </catalog>`
 
 func write(t testing.TB, path string, content []byte) {

@@ -234,7 +234,15 @@ func redirected(t *testing.T, u, field string) []byte {
 	if !ok {
 		t.Fatalf("%s is not signed", u)
 	}
-	verifyWithOpenSSL(t, octets, signature)
+	encoded, err := url.QueryUnescape(signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifyWithOpenSSL(t, octets, value, testKey())
 	compressed, err := base64.StdEncoding.DecodeString(parsed.Query().Get(field))
 	if err != nil {
 		t.Fatal(err)
@@ -246,20 +254,13 @@ func redirected(t *testing.T, u, field string) []byte {
 	return document
 }
 
-func verifyWithOpenSSL(t *testing.T, octets, escaped string) {
+// verifyWithOpenSSL also sees to it that the judge does not take anything.
+func verifyWithOpenSSL(t *testing.T, octets string, signature []byte, by gatehouse.SigningKey) {
 	t.Helper()
 	program := outside.Program(t, "openssl", "openssl")
-	encoded, err := url.QueryUnescape(escaped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	cert, public, value, data := filepath.Join(dir, "cert"), filepath.Join(dir, "public"), filepath.Join(dir, "value"), filepath.Join(dir, "data")
-	write(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: testKey().Certificate}))
+	write(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: by.Certificate}))
 	write(t, value, signature)
 	write(t, data, []byte(octets))
 	out, err := exec.Command(program, "x509", "-pubkey", "-noout", "-in", cert).Output()
@@ -269,6 +270,10 @@ func verifyWithOpenSSL(t *testing.T, octets, escaped string) {
 	write(t, public, out)
 	if out, err := exec.Command(program, "dgst", "-sha256", "-verify", public, "-signature", value, data).CombinedOutput(); err != nil {
 		t.Errorf("openssl: %v: %s", err, out)
+	}
+	write(t, data, []byte(octets+"&"))
+	if exec.Command(program, "dgst", "-sha256", "-verify", public, "-signature", value, data).Run() == nil {
+		t.Error("openssl takes anything")
 	}
 }
 

@@ -44,6 +44,8 @@ type Request struct {
 	ForceAuthn bool   `json:"force_authn,omitempty"` // the person must prove again who they are
 	IsPassive  bool   `json:"is_passive,omitempty"`  // nothing may be shown to the person
 
+	Until time.Time `json:"until,omitzero"` // when it will be too old to be taken
+
 	ECP bool `json:"ecp,omitempty"` // a program brought it, and takes the answer to a PAOS service
 
 	NameIDFormat string   `json:"name_id_format,omitempty"` // demanded; empty: ours to choose
@@ -153,7 +155,7 @@ func (p *IdP) accept(m *authnRequest, sp Provider, signed bool, r Request) (Requ
 		return Request{}, refused(fmt.Errorf("issued at %s", m.IssueInstant.UTC().Format(time.RFC3339)), "IssueInstant",
 			"The sign-in request is too old, or the application's clock is wrong. Start again from the application.")
 	}
-	r.ID, r.Provider = m.ID, sp.EntityID
+	r.ID, r.Provider, r.Until = m.ID, sp.EntityID, m.IssueInstant.Add(requestSkew).UTC()
 	r.ForceAuthn, r.IsPassive = m.ForceAuthn != nil && *m.ForceAuthn, m.IsPassive != nil && *m.IsPassive
 	if sp.AWS {
 		return r, nil // a role must be chosen first; the request has no say in where it leads

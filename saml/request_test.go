@@ -417,7 +417,7 @@ func TestRequestSaysWhatItDemands(t *testing.T) {
 	p := idpWithProviders(t)
 	document := plain(`ID="_req1"`, `ID="_req1" ForceAuthn="1" IsPassive="true"`)
 	got, err := p.ParseRedirect(redirectQuery(t, document) + "&RelayState=%2Fpage%3Fa%3Db%20%2B%26%E2%82%AC")
-	want := Request{ID: "_req1", Provider: wikiID, ACS: wikiACS, RelayState: "/page?a=b +&€", ForceAuthn: true, IsPassive: true}
+	want := Request{ID: "_req1", Provider: wikiID, ACS: wikiACS, RelayState: "/page?a=b +&€", ForceAuthn: true, IsPassive: true, Until: noon.Add(requestSkew)}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

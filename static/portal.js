@@ -101,8 +101,21 @@ function filterAsTyped() {
     }
     nothing.hidden = roles + opens > 0;
     nothing.querySelector("[data-query]").textContent = query.trim();
-    found.textContent = words.length && roles ? fill(form.dataset.sayMatch, { accounts: count(accounts, form.dataset.sayAccounts), roles: count(roles, form.dataset.sayRoles) }) : "";
+    tell(words.length ? matched(accounts, roles, opens) : "", roles + opens === 0);
   }
+}
+
+// matched says what a search has found.
+function matched(accounts, roles, opens) {
+  const { sayMatch, sayAccounts, sayRoles, sayOpens, sayNothing } = form.dataset;
+  if (roles) return fill(sayMatch, { accounts: count(accounts, sayAccounts), roles: count(roles, sayRoles) });
+  return opens ? count(opens, sayOpens) : sayNothing;
+}
+
+// tell says it to everybody; that nothing was found others see below.
+function tell(text, unseen) {
+  if (found.textContent !== text) found.textContent = text;
+  found.classList.toggle("unseen", unseen);
 }
 
 // set touches the page only where something changes.

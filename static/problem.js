@@ -8,5 +8,6 @@ if (button && navigator.clipboard) {
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.querySelector("[data-desk]").textContent);
     button.textContent = button.dataset.sayCopied;
+    copy.querySelector("[data-heard]").replaceChildren(button.textContent);
   });
 }

@@ -166,6 +166,13 @@ async function toClipboard(node, button) {
     if (node instanceof Node) getSelection().selectAllChildren(node);
     button.textContent = said.sayPress;
   }
+  hear(button.textContent);
+}
+
+// hear says to who only hears the page what others see happen. A new text node
+// is read out even where it says the same as the one before.
+function hear(text) {
+  part("heard").replaceChildren(text);
 }
 
 // busy says so on the button. It is not disabled in the HTML sense: the focus
@@ -193,6 +200,7 @@ function take(told) {
     t.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   }
   part("result").hidden = part("expiry").hidden = part("care").hidden = false;
+  hear([said.sayArrived.replace("{time}", part("at").textContent), part("lowered").textContent, part("limits").textContent].filter(Boolean).join(" "));
   reveal(false);
   clearInterval(clock);
   clock = setInterval(tick, 1000);
@@ -315,6 +323,7 @@ async function copy() {
     getSelection().selectAllChildren(part("text"));
     part("copy").textContent = said.sayPress;
   }
+  hear(part("copy").textContent);
 }
 
 function download() {

@@ -19,7 +19,8 @@ if (filter) {
       c.row.hidden = !match && !c.radio.checked;
     }
     const { sayNone, sayOne, sayMany } = filter.dataset;
-    found.textContent = words.length === 0 ? "" : (n === 0 ? sayNone : n === 1 ? sayOne : sayMany).replace("{n}", n);
+    const text = words.length === 0 ? "" : (n === 0 ? sayNone : n === 1 ? sayOne : sayMany).replace("{n}", n);
+    if (found.textContent !== text) found.textContent = text;
   });
   field.addEventListener("keydown", (e) => {
     // Enter leads to what was found; it agrees to nothing.

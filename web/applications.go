@@ -32,7 +32,9 @@ type toldAttribute struct {
 }
 
 // applicationsTold shows one's own releases: the Broker settles them as it
-// does for the assertion itself.
+// does for the assertion itself. The link to it stands under the applications
+// in the portal, and nowhere else: nobody is told anything of somebody who may
+// open none, and the page would only say so.
 func (s *Server) applicationsTold(w http.ResponseWriter, r *http.Request, v *visit) error {
 	stale, err := s.refresh(w, r, v)
 	if err != nil {

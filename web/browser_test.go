@@ -35,7 +35,8 @@ type browser struct {
 }
 
 // openBrowser starts a portal with roles on loopback and a Chromium beside it.
-func openBrowser(t *testing.T, roles []gatehouse.Entitlement) *browser {
+// What stands before the portal may answer in its place.
+func openBrowser(t *testing.T, roles []gatehouse.Entitlement, before ...func(*Server) http.Handler) *browser {
 	t.Helper()
 	program := outside.Program(t, "chromium", "chromium")
 	front := httptest.NewUnstartedServer(nil)
@@ -45,6 +46,9 @@ func openBrowser(t *testing.T, roles []gatehouse.Entitlement) *browser {
 	b.house.records.now, b.house.broker.now = now, now
 	b.house.broker.entitlements = roles
 	front.Config.Handler = b.house.server.Handler()
+	for _, f := range before {
+		front.Config.Handler = f(b.house.server)
+	}
 	front.Start()
 	t.Cleanup(front.Close)
 

@@ -151,10 +151,11 @@ func TestLessThanAskedForIsSaid(t *testing.T) {
 		h.broker.lower = time.Hour
 		return h, h.signIn()
 	}
-	t.Run("on the way to the console, long enough to be read", func(t *testing.T) {
+	t.Run("on the way to the console, which waits for the button", func(t *testing.T) {
 		h, cookie := house()
 		page := wantStatus(t, h.post(readOnly, cookie, url.Values{"as": {"console"}, "duration": {"14400"}}), 200)
-		wantContains(t, page, sentence, `content="4; url=`)
+		wantContains(t, page, sentence, `<a class="button main" href="https://signin.aws.amazon.com/federation?`)
+		wantLacks(t, page, "http-equiv")
 	})
 	t.Run("not to somebody who asked for no time", func(t *testing.T) {
 		h, cookie := house()

@@ -13,7 +13,8 @@ import (
 // Browsers apply the form page's form-action to every hop that a form
 // starts: answered with a redirect to AWS, a form of ours silently does
 // nothing (seen in Chromium). So every departure is a page of its own, with
-// status 200, that moves on by itself without script and in a new tab.
+// status 200, that moves on by itself without script and in a new tab, unless
+// there is something to read first.
 
 // leaving is the page that leads off our origin.
 type leaving struct {
@@ -21,17 +22,14 @@ type leaving struct {
 	URL     string // where to; a bearer secret when it is the console
 	To      string // what is there, in words
 	Lowered string // a sentence when less was granted than asked for
-	Seconds int    // until the browser moves on
 }
 
 // leave sends the browser to target, an https URL of AWS, a loopback one in
-// tests and the demo. lowered makes the page stay long enough to be read.
+// tests and the demo. With lowered the page waits for the person, since
+// nobody can say how long they read (WCAG 2.2, 2.2.1).
 func (s *Server) leave(w http.ResponseWriter, r *http.Request, target, to, lowered string) error {
 	p := leaving{frame: s.frame(nil, ""), URL: target, To: to, Lowered: lowered}
 	p.Narrow = true
-	if lowered != "" {
-		p.Seconds = 4
-	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	return s.render(w, http.StatusOK, "leave.html", p)
 }

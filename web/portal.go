@@ -29,7 +29,7 @@ type portalPage struct {
 	Username string
 	Groups   string // "You are in 4 groups, none of which gives a role."
 	Found    bool   // something matches the search
-	Alive    string // "2 hand-outs are still good."
+	Alive    string // "Keys of 2 roles are still good; the first end at"
 	Next     *moment
 	Once     string // names one click: see twice.go
 

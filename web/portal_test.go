@@ -153,6 +153,7 @@ func TestShelves(t *testing.T) {
 		t.Errorf("at first there is %q", got)
 	}
 	take("100000000001", "Admin", 4)
+	wantContains(t, wantStatus(t, h.get("/", cookie), 200), "Keys of 1 role are still good, until <time ")
 	h.clock = h.clock.Add(30 * time.Second)
 	for i := range 5 {
 		take(fmt.Sprint(100000000002+i), "ReadOnly", 1)
@@ -164,7 +165,7 @@ func TestShelves(t *testing.T) {
 	if got := shelvesOf(page); got != want {
 		t.Errorf("shelves\n%s\nwant\n%s", got, want)
 	}
-	wantContains(t, page, "Keys of 7 roles are still good")
+	wantContains(t, page, "Keys of 7 roles are still good; the first end at <time ")
 	h.broker.entitlements = manyRoles(3)
 	h.clock = h.clock.Add(heldFor)
 	if got := shelvesOf(wantStatus(t, h.get("/", cookie), 200)); got != "" {

@@ -155,7 +155,7 @@ var formWords = map[gatehouse.Form]string{
 
 // refusals are the record's words for why nothing was handed out.
 var refusals = map[string]string{
-	"not_entitled": "you did not have the role", "invalid": "something in the request was not possible", "refused_by_aws": "AWS refused",
+	"not_entitled": "you did not have the role", "answered_before": "the application's request was answered already", "invalid": "something in the request was not possible", "refused_by_aws": "AWS refused",
 	"unavailable": "something that is needed did not answer", "no_session": "the sign-in was over",
 }
 
@@ -198,7 +198,13 @@ func rolesAmong(roles, accounts int) string {
 	return count(roles, "role") + " in " + count(accounts, "account")
 }
 
-func stillGood(roles int) string { return "Keys of " + count(roles, "role") + " are still good" }
+// stillGood leads to the time that the first of them ends at.
+func stillGood(roles int) string {
+	if roles == 1 {
+		return "Keys of 1 role are still good, until"
+	}
+	return "Keys of " + count(roles, "role") + " are still good; the first end at"
+}
 
 // expiresSoon says how soon, in days, or nothing when it is not within the time.
 func expiresSoon(at, now time.Time, within time.Duration) string {

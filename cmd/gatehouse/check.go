@@ -76,6 +76,10 @@ func check(ctx context.Context, cfg *config.Config) []gatehouse.Finding {
 		list = append(list, gatehouse.Finding{Subject: "service provider " + name, State: gatehouse.FindingWarning,
 			Detail: "a rule names it, and it has no metadata", Fix: "put " + name + ".xml into saml.metadata_dir, or correct the rule"})
 	}
+	for _, key := range cfg.Idle() {
+		list = append(list, gatehouse.Finding{Subject: "configuration", State: gatehouse.FindingWarning,
+			Detail: key + " is set and gives nobody anything: nothing uses it yet", Fix: "take out " + cfg.Where(key)})
+	}
 	list = append(list, web.Check(ctx, cfg.Web, time.Now())...)
 	list = append(list, web.CheckListen(ctx, cfg.Web)...)
 	list = append(list, web.CheckProxy(ctx, cfg.Web, http.DefaultClient))

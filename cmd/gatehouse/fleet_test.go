@@ -319,6 +319,11 @@ func TestAnyRequestMayGoToAnyReplica(t *testing.T) {
 	if res := f.through(t, other, f.replicas[2], "GET", next); res.StatusCode == 200 {
 		t.Error("a parked request was answered twice")
 	}
+	for _, r := range f.replicas {
+		if res := f.through(t, other, r, "GET", authnRequest("_one")); res.StatusCode != http.StatusConflict {
+			t.Errorf("%s answers %d to a request that was answered", r.address, res.StatusCode)
+		}
+	}
 
 	b.post("/logout").want(t, 200, "You are signed out.")
 	// Wrong passwords are counted for all.

@@ -120,6 +120,9 @@ func (h *house) furnish(cfg *config.Config) (*rooms, error) {
 	for _, name := range cfg.Awaited() {
 		h.log.Warn("a rule names a service provider that has no metadata yet", slog.String("provider", name))
 	}
+	for _, key := range cfg.Idle() {
+		h.log.Warn("this key gives nobody anything: nothing uses it yet; leave it out", slog.String("key", key))
+	}
 	var err error
 	if r.aws, err = aws.New(cfg.AWS, nil, h.log); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/flate"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -126,8 +127,8 @@ func startBrowser(b *testing.B, cookie string) (ask func(line string) (said stri
 func freshRequest(issuer, destination string) string {
 	var deflated bytes.Buffer
 	w, _ := flate.NewWriter(&deflated, flate.BestSpeed) // that level is one
-	fmt.Fprintf(w, `<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_%d" Version="2.0" IssueInstant="%s" Destination="%s">`+
-		`<saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">%s</saml:Issuer></samlp:AuthnRequest>`, time.Now().UnixNano(), time.Now().UTC().Format(time.RFC3339), destination, issuer)
+	fmt.Fprintf(w, `<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_%s" Version="2.0" IssueInstant="%s" Destination="%s">`+
+		`<saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">%s</saml:Issuer></samlp:AuthnRequest>`, rand.Text(), time.Now().UTC().Format(time.RFC3339), destination, issuer)
 	_ = w.Close() // memory takes everything
 	return url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes()))
 }

@@ -101,7 +101,8 @@ type AWS interface {
 
 // Audit keeps the record.
 type Audit interface {
-	// Record returns only once the event is stored.
+	// Record returns only once the event is stored. ErrTwice when it has
+	// something that may happen once, and has.
 	Record(ctx context.Context, e gatehouse.Event) error
 
 	// Failing reports whether the last event could not be stored.

@@ -272,7 +272,7 @@ func (b *Broker) SignOut(ctx context.Context, s gatehouse.Session) error {
 // is read again, the policy is asked here, and the hand-out is on the record
 // before the caller sees any of it.
 //
-// Errors: ErrNoSession, ErrNotEntitled, ErrInvalid, ErrRefusedByAWS,
+// Errors: ErrNoSession, ErrNotEntitled, ErrInvalid, ErrRefusedByAWS, ErrTwice,
 // ErrUnavailable, ErrNotRecorded. Refusals are on the record too.
 func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.Ask) (Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.d.Timeout)
@@ -280,6 +280,7 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 	event := personal(s)
 	event.Kind, event.IP, event.RequestID = gatehouse.EventGranted, ask.IP, ask.RequestID
 	event.Account, event.Provider, event.Form, event.Reason = ask.Account, ask.Provider, ask.Form, ask.Reason
+	event.Once = ask.Once
 	if scopeName.MatchString(ask.Scope) {
 		event.Scope = ask.Scope
 	}
@@ -293,7 +294,11 @@ func (b *Broker) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.A
 		event.Kind = gatehouse.EventRefused
 		return Grant{}, b.refuse(ctx, event, err)
 	}
-	if grant.ID, err = b.granted(ctx, from, event); err != nil {
+	if grant.ID, err = b.granted(ctx, from, event); errors.Is(err, gatehouse.ErrTwice) {
+		event.Kind, event.AssertionID, event.Once = gatehouse.EventRefused, "", gatehouse.Once{}
+		return Grant{}, b.refuse(ctx, event, err)
+	}
+	if err != nil {
 		return Grant{}, err
 	}
 	return grant, nil
@@ -537,7 +542,11 @@ func (b *Broker) refuse(ctx context.Context, e gatehouse.Event, cause error) err
 
 // record stores an event; whoever calls it gives nothing when it fails.
 func (b *Broker) record(ctx context.Context, e gatehouse.Event) error {
-	if err := b.d.Audit.Record(ctx, e); err != nil {
+	err := b.d.Audit.Record(ctx, e)
+	if errors.Is(err, gatehouse.ErrTwice) {
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w: %w", e.Kind, gatehouse.ErrNotRecorded, err)
 	}
 	return nil
@@ -561,6 +570,7 @@ var reasons = []struct {
 	{gatehouse.ErrInvalidCredentials, "invalid_credentials"},
 	{gatehouse.ErrNoSession, "no_session"},
 	{gatehouse.ErrNotEntitled, "not_entitled"},
+	{gatehouse.ErrTwice, "answered_before"},
 	{gatehouse.ErrInvalid, "invalid"},
 	{gatehouse.ErrRefusedByAWS, "refused_by_aws"},
 	{gatehouse.ErrUnavailable, "unavailable"},

@@ -116,6 +116,9 @@ func (w *world) Record(_ context.Context, e gatehouse.Event) error {
 	if w.auditErr != nil {
 		return w.auditErr
 	}
+	if e.Once.Key != "" && slices.ContainsFunc(w.events, func(o gatehouse.Event) bool { return o.Once == e.Once }) {
+		return gatehouse.ErrTwice
+	}
 	w.events = append(w.events, e)
 	return nil
 }
@@ -551,6 +554,21 @@ func TestGrantToServiceProvider(t *testing.T) {
 			}
 		})
 	}
+	t.Run("refuses a request that was answered, on the record", func(t *testing.T) {
+		w, b := newWorld(t)
+		a := wiki
+		a.Once = gatehouse.Once{Key: "_req", Until: w.now.Add(time.Minute)}
+		if _, err := b.Grant(t.Context(), w.session(), a); err != nil || w.events[0].Once != a.Once {
+			t.Fatalf("%v, %+v", err, w.events)
+		}
+		g, err := b.Grant(t.Context(), w.session(), a)
+		if !errors.Is(err, gatehouse.ErrTwice) || errors.Is(err, gatehouse.ErrNotRecorded) || g.Post != nil || g.ID != "" || len(w.events) != 2 {
+			t.Fatalf("%+v, %v, %+v", g, err, w.events)
+		}
+		if e := w.events[1]; e.Kind != gatehouse.EventRefused || e.Reason != "answered_before" || e.AssertionID != "" || e.Provider != "wiki" {
+			t.Errorf("on the record: %+v", e)
+		}
+	})
 	t.Run("refuses a proof of another class", func(t *testing.T) {
 		w, b := newWorld(t)
 		a := wiki

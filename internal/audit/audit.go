@@ -100,8 +100,9 @@ type Store interface {
 	Chain(ctx context.Context, name string) (gatehouse.Chain, error)
 
 	// AppendEvents adds events at the chain's head, all or none. ErrConflict
-	// when the head is not at links[0].Prev; after any other error it may
-	// have happened or not.
+	// when the head is not at links[0].Prev; ErrTwice when one has something
+	// that may happen once, and has; after any other error it may have
+	// happened or not.
 	AppendEvents(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error
 
 	// CloseChain ends a chain orderly.
@@ -177,9 +178,14 @@ func Open(ctx context.Context, cfg Config, store Store, now func() time.Time, lo
 // Record puts an event on the record and returns once it is stored. An empty
 // ID or Time is filled in. The error is a gatehouse.ErrNotRecorded: nothing
 // that the event speaks of may be given away then, although the event may
-// still turn up on the record.
+// still turn up on the record. It is an ErrTwice instead where the event has
+// something that may happen once, and has: then it does not turn up.
 func (l *Log) Record(ctx context.Context, e gatehouse.Event) error {
-	if err := l.record(ctx, e); err != nil {
+	err := l.record(ctx, e)
+	if errors.Is(err, gatehouse.ErrTwice) {
+		return fmt.Errorf("audit event %s: %w", e.Kind, err)
+	}
+	if err != nil {
 		return fmt.Errorf("audit event %s %w: %w", e.Kind, gatehouse.ErrNotRecorded, err)
 	}
 	return nil
@@ -308,6 +314,9 @@ func (l *Log) append(batch []*entry) (links []gatehouse.Link, err error) {
 			l.chain.head, l.chain.seq = last.Hash, last.Seq
 			return links, nil
 		}
+		if errors.Is(err, gatehouse.ErrTwice) {
+			return nil, err // the head is where it was
+		}
 		l.chain.known = false
 	}
 	return nil, err
@@ -386,6 +395,9 @@ func line(l gatehouse.Link) []byte {
 
 // note remembers how the last append ended, for Check, and logs changes.
 func (l *Log) note(err error) {
+	if errors.Is(err, gatehouse.ErrTwice) {
+		err = nil // the store has answered
+	}
 	was := l.failing.Load()
 	switch {
 	case err == nil && was != nil:

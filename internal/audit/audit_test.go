@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -381,6 +382,41 @@ func TestAnEventThatTheStoreCannotTakeCostsOnlyItself(t *testing.T) {
 	}
 	if n := len(r.ids(t)); n != 9 {
 		t.Errorf("%d events are on the record, want 9", n)
+	}
+	r.wantWhole(t)
+}
+
+func TestWhatHappensOnceIsRecordedOnceAndIsNoFailure(t *testing.T) {
+	r := open(t)
+	event := func(id, key string) gatehouse.Event {
+		e := granted(id)
+		e.Once = gatehouse.Once{Key: key, Until: monday.Add(time.Hour)}
+		return e
+	}
+	must(t, r.Record(t.Context(), event("1", "a")))
+	err := r.Record(t.Context(), event("2", "a"))
+	if !errors.Is(err, gatehouse.ErrTwice) || errors.Is(err, gatehouse.ErrNotRecorded) || r.Failing() {
+		t.Errorf("the second time: %v, failing: %v", err, r.Failing())
+	}
+	// In one batch with others it costs only itself its record.
+	r.store.set(once(down), nil, nil)
+	var wg sync.WaitGroup
+	var good, twice atomic.Int64
+	for i := range 40 {
+		wg.Go(func() {
+			switch err := r.Record(t.Context(), event(fmt.Sprint(100+i), fmt.Sprint("k", i/2))); {
+			case err == nil:
+				good.Add(1)
+			case errors.Is(err, gatehouse.ErrTwice):
+				twice.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if good.Load() != 20 || twice.Load() != 20 || len(r.ids(t)) != 21 || r.Failing() {
+		t.Errorf("%d recorded, %d not, %d on the record, failing: %v", good.Load(), twice.Load(), len(r.ids(t)), r.Failing())
 	}
 	r.wantWhole(t)
 }

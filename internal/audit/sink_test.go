@@ -181,3 +181,39 @@ func TestATornLineSpoilsNoOther(t *testing.T) {
 		}
 	}
 }
+
+// To look whether the file can be written leaves all as it is: nothing is made
+// or changed, and whoever reads a FIFO is not told that its writer has gone.
+func TestToLookAtTheFileLeavesItAlone(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must(t, os.WriteFile(at("old.jsonl"), []byte("{}\n"), 0o600))
+	must(t, syscall.Mkfifo(at("fifo"), 0o600))
+	reader, err := os.OpenFile(at("fifo"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	must(t, err)
+	defer reader.Close()
+	for name, good := range map[string]bool{"": true, at("old.jsonl"): true, at("new.jsonl"): true, at("fifo"): true, "/dev/null": true,
+		dir: false, at("no/audit.jsonl"): false, at("old.jsonl/audit.jsonl"): false} {
+		faults := audit.Config{File: name}.Files()
+		if (len(faults) == 0) != good {
+			t.Errorf("%q: %v", name, faults)
+		}
+		for _, f := range faults {
+			if f.Key != "file" || f.What == "" || f.Fix == "" || strings.Contains(f.What, ".gatehouse-") {
+				t.Errorf("%q: %+v", name, f)
+			}
+		}
+	}
+	var names []string
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != "fifo old.jsonl" {
+		t.Errorf("the folder holds %s", got)
+	}
+	if text, err := os.ReadFile(at("old.jsonl")); err != nil || string(text) != "{}\n" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}

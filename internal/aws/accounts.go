@@ -170,6 +170,9 @@ var columns = map[string]func(*listed) *string{
 	"partition":   func(l *listed) *string { return &l.Partition },
 }
 
+// columnNames are the columns, for people.
+const columnNames = "id,name,environment,owner,colour,provider,region,partition"
+
 // readAccounts reads a CSV file (RFC 4180) whose first line names its columns.
 // What spreadsheets do is let pass: a byte order mark, CRLF, and semicolons
 // where a comma is the decimal sign.
@@ -205,19 +208,19 @@ type placer func(line int) func(field, what string) gatehouse.Fault
 func readHeader(r *csv.Reader, at placer) ([]string, []gatehouse.Fault) {
 	header, err := r.Read()
 	if err != nil {
-		return nil, []gatehouse.Fault{at(1)("", "no header: want id,name,environment,owner,provider,region")}
+		return nil, []gatehouse.Fault{at(1)("", "no header: want "+columnNames)}
 	}
 	var faults []gatehouse.Fault
 	for i, name := range header {
 		header[i] = strings.ToLower(strings.TrimSpace(name))
 		if columns[header[i]] == nil {
-			faults = append(faults, at(1)("", fmt.Sprintf("unknown column %q: want id,name,environment,owner,provider,region", name)))
+			faults = append(faults, at(1)("", fmt.Sprintf("unknown column %q: want %s", name, columnNames)))
 		} else if slices.Contains(header[:i], header[i]) {
 			faults = append(faults, at(1)("", fmt.Sprintf("column %q comes twice", name)))
 		}
 	}
 	if !slices.Contains(header, "id") {
-		faults = append(faults, at(1)("", "no column id: want id,name,environment,owner,provider,region"))
+		faults = append(faults, at(1)("", "no column id: want "+columnNames))
 	}
 	return header, faults
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,4 +195,25 @@ func FuzzReadAccounts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whoever writes an accounts file reads one of these.
+func TestTheColumnsOfTheAccountsFileAreToldEverywhere(t *testing.T) {
+	shipped, err := os.ReadFile("../../deploy/gatehouse.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment := regexp.MustCompile(`(?s)# A CSV file: (.*?)\. For hundreds`).FindStringSubmatch(string(shipped))
+	if comment == nil {
+		t.Fatal("deploy/gatehouse.yaml says nothing of the columns")
+	}
+	said := regexp.MustCompile(`[a-z]+`).FindAllString(columnNames, -1)
+	if len(said) != len(columns) {
+		t.Errorf("columns = %q, and there are %d", said, len(columns))
+	}
+	for name := range columns {
+		if !slices.Contains(said, name) || !regexp.MustCompile(`\b`+name+`\b`).MatchString(comment[1]) {
+			t.Errorf("column %s is not told of: %q, %q", name, said, comment[1])
+		}
+	}
 }

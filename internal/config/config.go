@@ -1,7 +1,8 @@
 // Package config reads the one YAML file into every room's Config.
 //
 // Unknown keys are refused, and all faults are reported together, each with
-// file, line and key: an operator mends a file once, not fault by fault.
+// file, line and key: an operator mends a file once, not fault by fault. The
+// files that it names are looked at with the rest, before anybody opens one.
 // Relative paths are seen from the file's own folder, secrets come from *_file
 // keys or ${ENVIRONMENT}. What a key means, and what is right for it, is the
 // business of the room that owns it.
@@ -224,6 +225,18 @@ func (c *Config) load(d *decoder) {
 	policy, faults := access.NewPolicy(c.Access, accounts, c.directoryNames(), append(c.SAML.ProviderNames(), c.Awaited()...))
 	c.Policy = policy
 	d.judge(d.independent(faults, ofPolicy))
+}
+
+// Idle lists the keys that are given and that nothing uses yet.
+func (c *Config) Idle() []string {
+	var keys []string
+	for key, list := range map[string][]string{"administrators": c.Access.Administrators, "audit.readers": c.Audit.Readers} {
+		if len(list) > 0 {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // Awaited lists the service providers that rules name and whose metadata may

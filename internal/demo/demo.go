@@ -348,8 +348,7 @@ access:
       roles: [arn:aws:iam::333344445555:role/Admin]
       confirm: true
 session: {idle: 1h, max: 12h, cli: 12h}
-audit: {file: {{quote .Audit}}, readers: ["CN=Auditors,{{.GroupsUnit}}"]}
-administrators: ["CN=Cloud Administrators,{{.GroupsUnit}}"]
+audit: {file: {{quote .Audit}}}
 portal: {support: platform@corp.example.com, notice: "This is the demo: a sample company, and an emulator in the place of AWS."}
 `))
 

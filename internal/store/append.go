@@ -24,12 +24,13 @@ const insertEvent = `
 // commit, for which every hand-out waits.
 type appender struct {
 	on    driver.Conn
-	stmts [5]driver.Stmt
+	stmts [6]driver.Stmt
 }
 
 const (
 	toBegin = iota
 	toMove
+	toNote
 	toInsert
 	toCommit
 	toRollBack
@@ -69,7 +70,7 @@ func (s *Store) appendOn(ctx context.Context, on driver.Conn, links []gatehouse.
 	if _, err = a.run(ctx, toBegin); err != nil {
 		return false, err
 	}
-	if err = a.fill(ctx, links, events); err == nil {
+	if err = s.fill(ctx, a, links, events); err == nil {
 		_, err = a.run(ctx, toCommit)
 	}
 	if err != nil {
@@ -79,13 +80,14 @@ func (s *Store) appendOn(ctx context.Context, on driver.Conn, links []gatehouse.
 	return broken, err
 }
 
-// appenderOn is the appender of the connection that writes.
+// appenderOn is the appender of the connection that writes. That of another
+// connection is left alone: it is closed, and its statements with it.
 func (s *Store) appenderOn(ctx context.Context, on driver.Conn) (*appender, error) {
 	if s.appender != nil && s.appender.on == on {
 		return s.appender, nil
 	}
 	s.appender = &appender{on: on}
-	for i, q := range []string{"begin immediate", moveHead, insertEvent, "commit", "rollback"} {
+	for i, q := range []string{"begin immediate", moveHead, insertOnce, insertEvent, "commit", "rollback"} {
 		stmt, err := on.(driver.ConnPrepareContext).PrepareContext(ctx, q)
 		if err != nil {
 			return nil, errors.Join(err, s.forgetAppender())
@@ -130,8 +132,9 @@ func (a *appender) run(ctx context.Context, which int, args ...any) (driver.Resu
 	return a.stmts[which].(driver.StmtExecContext).ExecContext(ctx, named)
 }
 
-// fill moves the chain's head and inserts the events.
-func (a *appender) fill(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error {
+// fill moves the chain's head, notes what may happen once, and inserts the
+// events.
+func (s *Store) fill(ctx context.Context, a *appender, links []gatehouse.Link, events []gatehouse.Event) error {
 	first, last := links[0], links[len(links)-1]
 	res, err := a.run(ctx, toMove, last.Hash, int64(len(links)), first.Chain, first.Prev, first.Seq-1)
 	if err != nil {
@@ -141,11 +144,28 @@ func (a *appender) fill(ctx context.Context, links []gatehouse.Link, events []ga
 		return orConflict(err, first.Chain)
 	}
 	for i, l := range links {
+		if err := s.noteOnce(ctx, a, events[i].Once); err != nil {
+			return err
+		}
 		if _, err := a.run(ctx, toInsert, eventRow(l, events[i])...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) noteOnce(ctx context.Context, a *appender, o gatehouse.Once) error {
+	if o.Key == "" {
+		return nil
+	}
+	res, err := a.run(ctx, toNote, s.onceRow(o)...)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return gatehouse.ErrTwice
 }
 
 // eventRow is one event as a row, in the order of insertEvent.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +20,10 @@ type Query = gatehouse.EventQuery
 // AppendEvents adds links, which follow each other in one chain, and the
 // events they hold to the record, all or none: in one transaction the chain's
 // head moves from the first link's Prev to the last one's Hash and the events
-// are inserted. ErrConflict when the head is not where the first link says
-// that it is, or the chain is closed. After any other error it may or may not
-// have happened: read the head again.
+// are inserted, together with what they say may happen once. ErrTwice when that
+// was noted before, by Once too. ErrConflict when the head is not where the
+// first link says that it is, or the chain is closed. After any other error it
+// may or may not have happened: read the head again.
 func (s *Store) AppendEvents(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error {
 	if len(links) == 0 || len(links) != len(events) {
 		return fmt.Errorf("%d links for %d events", len(links), len(events))
@@ -32,33 +34,75 @@ func (s *Store) AppendEvents(ctx context.Context, links []gatehouse.Link, events
 	return s.appendLite(ctx, links, events)
 }
 
+// The parts of appendAtOnce.
+const movedAtOnce = `
+	with moved as (
+		update chains
+		set head = $1, events = events + $2
+		where name = $3 and head = $4 and events = $5 and closed_at is null
+		returning name
+	)`
+
+// A statement cannot take back what a part of it has written, other than
+// by its failure: what was noted before gets no time, and must have one.
+const notedAtOnce = `, noted as (
+		insert into records (kind, key_hash, body, created_at, expires_at)
+		select $19, o.key_hash, ''::bytea, $20, o.until
+		from moved, unnest($21::bytea[], $22::bigint[]) as o (key_hash, until)
+		on conflict (kind, key_hash) do update
+		set created_at = excluded.created_at,
+			expires_at = case when records.expires_at <= $20 then excluded.expires_at end
+	)`
+
+const insertAtOnce = `
+	insert into events (chain, seq, prev, hash, body, time_at, kind,
+		person, username, account, role, access_key_id, session_name, ip)
+	select moved.name, e.seq, e.prev, e.hash, e.body, e.time_at, e.kind,
+		nullif(e.person, ''), nullif(e.username, ''), nullif(e.account, ''), nullif(e.role, ''),
+		nullif(e.access_key_id, ''), nullif(e.session_name, ''), nullif(e.ip, '')
+	from moved, unnest($6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::bigint[], $11::text[],
+		$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+		as e (seq, prev, hash, body, time_at, kind,
+			person, username, account, role, access_key_id, session_name, ip)`
+
 // appendAtOnce is AppendEvents in one statement, which PostgreSQL can: each
 // round trip costs more than all else, and the head's row is locked for none.
 // One array per column holds a row for each event.
 func (s *Store) appendAtOnce(ctx context.Context, links []gatehouse.Link, events []gatehouse.Event) error {
-	const q = `
-		with moved as (
-			update chains
-			set head = $1, events = events + $2
-			where name = $3 and head = $4 and events = $5 and closed_at is null
-			returning name
-		)
-		insert into events (chain, seq, prev, hash, body, time_at, kind,
-			person, username, account, role, access_key_id, session_name, ip)
-		select moved.name, e.seq, e.prev, e.hash, e.body, e.time_at, e.kind,
-			nullif(e.person, ''), nullif(e.username, ''), nullif(e.account, ''), nullif(e.role, ''),
-			nullif(e.access_key_id, ''), nullif(e.session_name, ''), nullif(e.ip, '')
-		from moved, unnest($6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::bigint[], $11::text[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
-			as e (seq, prev, hash, body, time_at, kind,
-				person, username, account, role, access_key_id, session_name, ip)`
 	first, last := links[0], links[len(links)-1]
 	args := []any{last.Hash, len(links), first.Chain, first.Prev, first.Seq - 1}
-	n, err := s.exec(ctx, q, append(args, eventColumns(links, events)...)...)
-	if err == nil && n == 0 {
+	args = append(args, eventColumns(links, events)...)
+	q := movedAtOnce + insertAtOnce
+	keys, until := onceColumns(events)
+	if len(keys) > 0 {
+		q = movedAtOnce + notedAtOnce + insertAtOnce
+		args = append(args, onceKind, s.nowMillis(), keys, until)
+	}
+	n, err := s.exec(ctx, q, args...)
+	switch {
+	case len(keys) > 0 && isTwice(err):
+		return fmt.Errorf("%w: %v", gatehouse.ErrTwice, err)
+	case err == nil && n == 0:
 		return orConflict(nil, first.Chain)
 	}
 	return err
+}
+
+// onceColumns are what events say may happen once, as columns. They are in
+// order: of two replicas that note the same two things, neither may wait for
+// the other.
+func onceColumns(events []gatehouse.Event) (keys [][]byte, until []int64) {
+	var all []gatehouse.Once
+	for _, e := range events {
+		if e.Once.Key != "" {
+			all = append(all, e.Once)
+		}
+	}
+	slices.SortFunc(all, func(a, b gatehouse.Once) int { return strings.Compare(a.Key, b.Key) })
+	for _, o := range all {
+		keys, until = append(keys, keyHash(onceKind, o.Key)), append(until, millis(o.Until))
+	}
+	return keys, until
 }
 
 // eventColumns are events as columns, in the order of appendAtOnce.

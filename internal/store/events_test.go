@@ -85,6 +85,80 @@ func TestABatchIsAppendedWhollyOrNotAtAll(t *testing.T) {
 	})
 }
 
+// What an event stands for once is noted with it or not at all, by all
+// replicas, beside what Once notes.
+func TestAnEventMayStandForWhatHappensOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		stores := []*Store{b.open(t), b.open(t)}
+		ctx := t.Context()
+		until := b.clock.now().Add(time.Minute)
+		head := map[string]string{}
+		count := map[string]int64{}
+		add := func(replica int, keys ...string) error {
+			chain := fmt.Sprint("c", replica)
+			var events []gatehouse.Event
+			for _, key := range keys {
+				events = append(events, gatehouse.Event{ID: fmt.Sprint(chain, count[chain]+int64(len(events))), Once: gatehouse.Once{Key: key, Until: until}})
+			}
+			links := linked(chain, head[chain], count[chain], events...)
+			err := stores[replica].AppendEvents(ctx, links, events)
+			if err == nil {
+				head[chain], count[chain] = links[len(links)-1].Hash, count[chain]+int64(len(links))
+			}
+			return err
+		}
+		fatal(t, stores[0].OpenChain(ctx, "c0"))
+		fatal(t, stores[1].OpenChain(ctx, "c1"))
+
+		fatal(t, add(0, "a", ""))
+		wantKind(t, "the same again", add(0, "a"), gatehouse.ErrTwice)
+		wantKind(t, "the same at the other replica", add(1, "a"), gatehouse.ErrTwice)
+		wantKind(t, "among others", add(1, "b", "", "a", "c"), gatehouse.ErrTwice)
+		wantKind(t, "twice in one batch", add(1, "d", "d"), gatehouse.ErrTwice)
+		fatal(t, add(1, "b", "c", "d", "")) // which those had left alone
+		fatal(t, add(0, "", ""))
+
+		if first, err := stores[0].Once(ctx, "b", until); first || err != nil {
+			t.Errorf("Once of what came with an event: %v, %v", first, err)
+		}
+		if first, err := stores[1].Once(ctx, "e", until); !first || err != nil {
+			t.Errorf("Once: %v, %v", first, err)
+		}
+		wantKind(t, "what Once has noted", add(0, "e"), gatehouse.ErrTwice)
+		wantKind(t, "at another place", stores[0].AppendEvents(ctx, linked("c0", "elsewhere", 9, gatehouse.Event{}), []gatehouse.Event{{Once: gatehouse.Once{Key: "f", Until: until}}}), gatehouse.ErrConflict)
+		fatal(t, add(0, "f"))
+		b.clock.advance(time.Minute)
+		until = b.clock.now().Add(time.Minute)
+		fatal(t, add(0, "a"))
+		wantKind(t, "again, after its time and a second one", add(1, "a"), gatehouse.ErrTwice)
+	})
+}
+
+func TestOneOfManyAnswersAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		results := make([]error, 20)
+		stores := []*Store{b.open(t), b.open(t)}
+		for i := range results {
+			fatal(t, stores[0].OpenChain(t.Context(), fmt.Sprint("c", i)))
+		}
+		together(len(results), func(i int) {
+			e := []gatehouse.Event{{ID: fmt.Sprint(i), Once: gatehouse.Once{Key: "k", Until: b.clock.now().Add(time.Minute)}}}
+			results[i] = stores[i%2].AppendEvents(t.Context(), linked(fmt.Sprint("c", i), "", 0, e...), e)
+		})
+		won := 0
+		for _, err := range results {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, gatehouse.ErrTwice) {
+				t.Errorf("AppendEvents: %v, want ErrTwice", err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d were the first, want 1", won)
+		}
+	})
+}
+
 func TestOneOfManyMovesAHead(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {
 		stores := []*Store{b.open(t), b.open(t)}

@@ -17,7 +17,7 @@ func (s *Store) fault(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, gatehouse.ErrNotFound), errors.Is(err, gatehouse.ErrConflict),
+	case errors.Is(err, gatehouse.ErrNotFound), errors.Is(err, gatehouse.ErrConflict), errors.Is(err, gatehouse.ErrTwice),
 		errors.As(err, &known), errors.Is(err, errSealed):
 		return err
 	case s.ours(err):

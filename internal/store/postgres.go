@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,13 @@ func (s *Store) connectPostgres() error {
 	s.write.SetConnMaxIdleTime(maxConnSpare)
 	s.read = s.write
 	return nil
+}
+
+// isTwice reports whether what AppendEvents notes was noted before (a time
+// that is null), or stands twice in one batch (a row that is changed twice).
+func isTwice(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "23502" && pg.ColumnName == "expires_at" || pg.Code == "21000")
 }
 
 // oursPostgres reports whether the failure would come again on a healthy

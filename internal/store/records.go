@@ -84,14 +84,20 @@ func (s *Store) Take(ctx context.Context, kind, key string) ([]byte, error) {
 // the first time. Of many who ask at the same time, on any replica, one is the
 // first. After until the key counts as never seen.
 func (s *Store) Once(ctx context.Context, key string, until time.Time) (first bool, err error) {
-	const q = `
-		insert into records (kind, key_hash, body, created_at, expires_at)
-		values ($1, $2, $3, $4, $5)
-		on conflict (kind, key_hash) do update
-		set created_at = excluded.created_at, expires_at = excluded.expires_at
-		where records.expires_at <= $4`
-	n, err := s.exec(ctx, q, onceKind, keyHash(onceKind, key), []byte{}, s.nowMillis(), millis(until))
+	n, err := s.exec(ctx, insertOnce, s.onceRow(gatehouse.Once{Key: key, Until: until})...)
 	return n == 1, err
+}
+
+const insertOnce = `
+	insert into records (kind, key_hash, body, created_at, expires_at)
+	values ($1, $2, $3, $4, $5)
+	on conflict (kind, key_hash) do update
+	set created_at = excluded.created_at, expires_at = excluded.expires_at
+	where records.expires_at <= $4`
+
+// onceRow is o as a row, in the order of insertOnce.
+func (s *Store) onceRow(o gatehouse.Once) []any {
+	return []any{onceKind, keyHash(onceKind, o.Key), []byte{}, s.nowMillis(), millis(o.Until)}
 }
 
 // onceKind is what the keys of Once are kept under.

@@ -28,13 +28,16 @@ func TestCrossSitePostInChromium(t *testing.T) {
 	w := &world{t: t, server: httptest.NewServer(doorMux), acs: wiki.URL + "/acs", cookie: "alice"}
 	w.public = strings.Replace(w.server.URL, "127.0.0.1", "localhost", 1)
 	w.furnish(doorMux)
-	r := w.request(crewjam.HTTPPostBinding, nil)
+	one, two := w.request(crewjam.HTTPPostBinding, nil), w.request(crewjam.HTTPPostBinding, nil)
+	requests := make(chan *crewjam.AuthnRequest, 2)
+	requests <- one
+	requests <- two
 	wikiMux.HandleFunc("/start", func(rw http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(rw, `<!doctype html><form method="post" action="%s/saml/sso"><input type="hidden" name="SAMLRequest" value="%s"><input type="hidden" name="RelayState" value="%s"><button id="start">Sign in</button></form>`,
-			w.public, w.encoded(r), html.EscapeString(relayState))
+			w.public, w.encoded(<-requests), html.EscapeString(relayState))
 	})
 	wikiMux.HandleFunc("/acs", func(rw http.ResponseWriter, q *http.Request) {
-		a, err := w.accepted(access.Post{SAMLResponse: gatehouse.Secret(q.PostFormValue("SAMLResponse"))}, r.ID)
+		a, err := w.accepted(access.Post{SAMLResponse: gatehouse.Secret(q.PostFormValue("SAMLResponse"))}, one.ID, two.ID)
 		if err != nil || q.PostFormValue("RelayState") != relayState {
 			fmt.Fprintf(rw, `<p id="said">refused: %v</p>`, err)
 			return

@@ -60,8 +60,9 @@ type world struct {
 	session  *gatehouse.Session // who is signed in; nil: nobody
 	cookie   string             // what a browser must bring to be signed in; "": nothing
 	asks     []gatehouse.Ask
-	refusal  error  // what the Broker says instead of a grant
-	astray   string // where the Broker sends the answer instead
+	noted    map[string]time.Time // what was answered once, and until when it counts
+	refusal  error                // what the Broker says instead of a grant
+	astray   string               // where the Broker sends the answer instead
 	problems []error
 	declined []access.Post // what the way back takes along
 
@@ -110,6 +111,7 @@ func (w *world) furnish(mux *http.ServeMux) {
 	w.door = New(Config{PublicURL: w.public, SessionMax: time.Hour}, w.idp, w, &w.records, slog.New(slog.DiscardHandler), w.now)
 	mux.Handle("/saml/", w.door.Handler(w))
 	mux.HandleFunc("/login", w.login)
+	mux.HandleFunc("/go", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "which role?") })
 	mux.HandleFunc("/{$}", func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "roles: "+r.URL.RawQuery) })
 }
 
@@ -236,6 +238,8 @@ func (w *world) Problem(rw http.ResponseWriter, _ *http.Request, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, gatehouse.ErrNotEntitled):
 		status = http.StatusForbidden
+	case errors.Is(err, gatehouse.ErrTwice):
+		status = http.StatusConflict
 	}
 	rw.WriteHeader(status)
 }
@@ -246,6 +250,9 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 	w.asks = append(w.asks, ask)
 	if w.refusal != nil {
 		return access.Grant{}, w.refusal
+	}
+	if err := w.note(ask.Once); err != nil {
+		return access.Grant{}, err
 	}
 	if ask.Role != "" {
 		return w.grantRole(ctx, s, ask)
@@ -262,6 +269,21 @@ func (w *world) Grant(ctx context.Context, s gatehouse.Session, ask gatehouse.As
 		NameID: name, AuthnInstant: s.ProvedAt, SessionIndex: "_index of " + s.ID, Sign: sp.Sign, ECP: s.Door == gatehouse.DoorECP})
 	told := saml.Participant{Provider: sp.EntityID, NameID: name, SessionIndex: "_index of " + s.ID}
 	return access.Grant{Ask: ask, Participant: told, Post: &access.Post{URL: w.astray + r.Destination, SAMLResponse: r.Encoded}}, err
+}
+
+// note says what the record does.
+func (w *world) note(o gatehouse.Once) error {
+	if o.Key == "" {
+		return nil
+	}
+	if w.now().Before(w.noted[o.Key]) {
+		return gatehouse.ErrTwice
+	}
+	if w.noted == nil {
+		w.noted = map[string]time.Time{}
+	}
+	w.noted[o.Key] = o.Until
+	return nil
 }
 
 // grantRole grants a role as the Broker does.

@@ -110,7 +110,7 @@ func (v *visitor) grantProgram(r *http.Request, req saml.Request, session gateho
 	case !aws:
 		return v.grant(r, req, session)
 	}
-	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{Account: account, Role: role, Form: gatehouse.FormPost, IP: inbound.IP(r), RequestID: inbound.ID(r)})
+	grant, err := v.broker.Grant(r.Context(), session, gatehouse.Ask{Account: account, Role: role, Form: gatehouse.FormPost, IP: inbound.IP(r), RequestID: inbound.ID(r), Once: once(req)})
 	if err != nil {
 		return access.Post{}, err
 	}
@@ -135,7 +135,7 @@ func unable(req saml.Request, err error) *saml.StatusError {
 		return nil
 	case errors.As(err, &told):
 		return told
-	case errors.Is(err, gatehouse.ErrNotEntitled), errors.Is(err, gatehouse.ErrInvalid):
+	case errors.Is(err, gatehouse.ErrNotEntitled), errors.Is(err, gatehouse.ErrInvalid), errors.Is(err, gatehouse.ErrTwice):
 		return &saml.StatusError{Request: req, Why: err.Error(), Status: saml.Status{Code: saml.StatusResponder, Detail: saml.StatusRequestDenied}}
 	}
 	return nil
@@ -160,7 +160,7 @@ func (v *visitor) refuseProgram(w http.ResponseWriter, err error) {
 		http.Error(w, "Something that is needed does not answer. Try again in a minute.", http.StatusServiceUnavailable)
 	case errors.Is(err, gatehouse.ErrNotEntitled), errors.Is(err, gatehouse.ErrTooManyGroups):
 		v.fault(w, http.StatusForbidden)
-	case errors.Is(err, gatehouse.ErrInvalid):
+	case errors.Is(err, gatehouse.ErrInvalid), errors.Is(err, gatehouse.ErrTwice):
 		v.fault(w, http.StatusBadRequest)
 	case isRefusal(err):
 		challenge(w)

@@ -173,6 +173,16 @@ func (v *visitor) signIn(w http.ResponseWriter, r *http.Request, handle string, 
 	return nil
 }
 
+// once keeps req from being answered twice, by whichever binding it comes
+// again: its ID is noted with the grant, until nobody takes it any more and
+// whatever was parked of it is gone.
+func once(req saml.Request) gatehouse.Once {
+	if req.ID == "" {
+		return gatehouse.Once{} // it began here
+	}
+	return gatehouse.Once{Key: "saml request " + req.Provider + " " + req.ID, Until: req.Until.Add(parkedFor)}
+}
+
 // finish answers a parked request, once. When nothing could be answered, it
 // waits again, so that a reload may do.
 func (v *visitor) finish(w http.ResponseWriter, r *http.Request, handle string, p *parked, session gatehouse.Session) error {
@@ -181,7 +191,7 @@ func (v *visitor) finish(w http.ResponseWriter, r *http.Request, handle string, 
 	}
 	post, err := v.grant(r, p.Request, session)
 	var told *saml.StatusError
-	if err != nil && !errors.As(err, &told) {
+	if err != nil && !errors.As(err, &told) && !errors.Is(err, gatehouse.ErrTwice) {
 		return errors.Join(err, v.keepAfterAll(r.Context(), handle, p))
 	}
 	http.SetCookie(w, v.cookie(handle, "", -1))

@@ -109,8 +109,8 @@ func (v *visitor) launch(w http.ResponseWriter, r *http.Request) error {
 }
 
 // begin answers req at once where that can be done, and parks it otherwise.
-// For AWS it leads to the roles, one of which has to be chosen first;
-// RelayState is the console page to open then.
+// For AWS it leads to the roles, one of which has to be chosen first, or to
+// the links (/go) where RelayState is the console page to open then.
 func (v *visitor) begin(w http.ResponseWriter, r *http.Request, req saml.Request) error {
 	if saml.IsAWS(req.Provider) {
 		to := "/"
@@ -152,6 +152,7 @@ func (v *visitor) grant(r *http.Request, req saml.Request, session gatehouse.Ses
 		Contexts:     req.Contexts,
 		IP:           inbound.IP(r),
 		RequestID:    inbound.ID(r),
+		Once:         once(req),
 	})
 	if err == nil && (grant.Post == nil || grant.Post.URL != req.ACS) {
 		err = errors.New("saml door: granted for another place than was asked for")

@@ -56,7 +56,8 @@ func TestServiceProviderSignsPeopleIn(t *testing.T) {
 				t.Fatalf("the provider says %v to %+v", err, a)
 			}
 			want := gatehouse.Ask{Provider: wikiID, Form: gatehouse.FormPost, InResponseTo: r.ID, ACS: wikiACS, RelayState: relayState,
-				NameIDFormat: saml.NameIDPersistent, IP: "127.0.0.1"}
+				NameIDFormat: saml.NameIDPersistent, IP: "127.0.0.1",
+				Once: gatehouse.Once{Key: "saml request " + wikiID + " " + r.ID, Until: r.IssueInstant.Add(5*time.Minute + parkedFor).UTC().Truncate(time.Millisecond)}}
 			if diff := cmp.Diff(want, w.asks[0]); diff != "" {
 				t.Errorf("asked otherwise:\n%s", diff)
 			}
@@ -131,6 +132,85 @@ func TestParkedRequestIsAnsweredOnceInTimeAndInItsBrowser(t *testing.T) {
 				t.Errorf("%d, problems %v, posts %d", v.status, w.problems, len(w.posts))
 			}
 		})
+	}
+}
+
+// A request that somebody loads again, or another brings, opens nothing.
+func TestARequestIsAnsweredOnceByWhicheverBinding(t *testing.T) {
+	t.Run("loaded again by whoever is signed in", func(t *testing.T) {
+		w := newWorld(t)
+		w.signIn(time.Now())
+		r := w.request(crewjam.HTTPRedirectBinding, nil)
+		address := w.redirectURL(r, relayState)
+		if v := w.get(address); v.status != http.StatusOK {
+			t.Fatalf("the first time: %d, %v", v.status, w.problems)
+		}
+		again := map[string]func() visit{
+			"the same":           func() visit { return w.get(address) },
+			"with other state":   func() visit { return w.get(w.redirectURL(r, "other")) },
+			"in a form":          func() visit { return w.post("/saml/sso", url.Values{"SAMLRequest": {w.encoded(r)}}) },
+			"in another browser": func() visit { w.browser = w.newBrowser(); return w.get(address) },
+			"at the last moment": func() visit { w.early = 5*time.Minute - time.Second; return w.get(address) },
+		}
+		for name, try := range again {
+			if v := try(); v.status != http.StatusConflict || len(w.posts) != 1 {
+				t.Errorf("%s: %d, %d answers; %v", name, v.status, len(w.posts), w.problems)
+			}
+		}
+		if len(w.declined) > 0 || w.waiting() != 0 {
+			t.Errorf("%d refusals to take along, %d that wait", len(w.declined), w.waiting())
+		}
+	})
+	t.Run("parked twice, and one of them for as long as can be", func(t *testing.T) {
+		w := newWorld(t)
+		r := w.request(crewjam.HTTPRedirectBinding, nil)
+		one := mustURL(t, w.get(w.redirectURL(r, "")).at).Query().Get("next")
+		two := mustURL(t, w.get(w.redirectURL(r, "")).at).Query().Get("next")
+		w.signIn(time.Now())
+		if v := w.get(two); v.status != http.StatusOK {
+			t.Fatalf("%d, %v", v.status, w.problems)
+		}
+		w.early = parkedFor - time.Second
+		if v := w.get(one); v.status != http.StatusConflict || len(w.posts) != 1 || w.waiting() != 0 {
+			t.Errorf("the other tab: %d, %d answers, %d that wait", v.status, len(w.posts), w.waiting())
+		}
+	})
+	t.Run("where nothing may be shown, the provider is told", func(t *testing.T) {
+		w := newWorld(t)
+		w.signIn(time.Now())
+		yes := true
+		r := w.request(crewjam.HTTPRedirectBinding, func(r *crewjam.AuthnRequest) { r.IsPassive = &yes })
+		w.get(w.redirectURL(r, ""))
+		if v := w.get(w.redirectURL(r, "")); v.status != http.StatusOK || statusOf(t, w, r.ID) != saml.StatusNoPassive {
+			t.Errorf("%d, %v", v.status, w.problems)
+		}
+	})
+	t.Run("of a program", func(t *testing.T) {
+		w := newWorld(t)
+		body := soapRequest("", "")
+		if v := w.program(body, nil); v.status != http.StatusOK || !strings.Contains(v.body, "<saml2:Assertion ") {
+			t.Fatalf("%d %s", v.status, v.body)
+		}
+		if v := w.program(body, nil); v.status != http.StatusOK || strings.Contains(v.body, "Assertion ") || !strings.Contains(v.body, saml.StatusRequestDenied) {
+			t.Errorf("again: %d %s", v.status, v.body)
+		}
+	})
+	t.Run("of a program, in AWS's name", func(t *testing.T) {
+		w := newWorld(t)
+		body := strings.Replace(soapRequest("", ""), wikiID, "urn:amazon:webservices", 1)
+		to := func(r *http.Request) { r.URL.Path += "/111122223333/ReadOnly" }
+		if v := w.program(body, to); v.status != http.StatusOK {
+			t.Fatalf("%d %s", v.status, v.body)
+		}
+		if v := w.program(body, to); v.status != http.StatusBadRequest || !strings.Contains(v.body, "<S:Fault>") {
+			t.Errorf("again: %d %s", v.status, v.body)
+		}
+	})
+	if one, other := once(saml.Request{ID: "_1", Provider: "a"}), once(saml.Request{ID: "_1", Provider: "b"}); one == other {
+		t.Error("two providers cannot have requests of one ID")
+	}
+	if o := once(saml.Request{Provider: "a"}); o != (gatehouse.Once{}) {
+		t.Errorf("what began here: %+v", o)
 	}
 }
 

@@ -46,6 +46,7 @@ func TestBrowser(t *testing.T) {
 		{"ways", waysWalks},
 		{"programs", programWalks},
 		{"times", timesWalks},
+		{"plain", plainWalks},
 		{"guards", guardWalks},
 		{"looks", looksWalks},
 		{"pictures", pictureWalks},

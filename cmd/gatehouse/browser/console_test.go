@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"gatehouse/internal/outside"
 )
 
 // home is where the emulator's console begins.
@@ -92,6 +94,13 @@ var consoleWalks = []walk{
 		b.pick("#duration", "4 hours")
 		c := b.opens(func() { b.click("button[value=console]") })
 		c.wants("[role=status]", "You asked for 4 hours; this role allows 1 hour.")
+		if n := eval[int](c, `document.querySelectorAll("meta[http-equiv=refresh]").length`); n != 0 {
+			t.Error("the page leaves by itself")
+		}
+		c.looks("leaving with less time")
+		for _, fault := range c.judgedBy(outside.Axe(t)) {
+			t.Errorf("axe-core finds %s", fault)
+		}
 		c.goes(func() { c.click("main a.button") })
 		c.wants("#role", "Admin")
 	}},

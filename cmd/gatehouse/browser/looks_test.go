@@ -1,10 +1,12 @@
 package browser
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -37,6 +39,7 @@ var looksWalks = []walk{
 		b.until("the cursor on the first link of the page", `document.activeElement.innerText === "Take several roles at once"`)
 	}},
 	{"every page fits, can be touched, and can be read in light and in the dark", everyPage},
+	{"what happens on a page is told to who only hears it", heardAlone},
 	{"with forced colours and without motion the page is all there", func(t *testing.T, w *world) {
 		b := w.browser(t)
 		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -103,6 +106,51 @@ func keyboardAlone(t *testing.T, w *world) {
 	b.wants("[role=status]", "You are signed out.")
 }
 
+// heard is what the page's live regions say, those that are there to be heard.
+func (b *tab) heard() string {
+	b.t.Helper()
+	return eval[string](b, `[...document.querySelectorAll("[role=status], [role=alert], [aria-live=polite]")]
+		.filter(e => e.checkVisibility() && e.getAttribute("aria-live") !== "off").map(e => e.textContent.trim()).filter(Boolean).join(" | ")`)
+}
+
+// hears acts and fails unless the page then says text.
+func (b *tab) hears(text string, act func()) {
+	b.t.Helper()
+	if before := b.heard(); strings.Contains(before, text) {
+		b.t.Errorf("%q was said before: %q", text, before)
+	}
+	act()
+	said := ""
+	b.await("a live region to say "+text, func(context.Context) bool {
+		said = b.heard()
+		return strings.Contains(said, text)
+	})
+	if strings.Contains(said, " | ") {
+		b.t.Errorf("several speak at once: %q", said)
+	}
+}
+
+func heardAlone(t *testing.T, w *world) {
+	b := w.browser(t)
+	b.permit("clipboard-write", browser.PermissionSettingGranted)
+	b.signIn("carol")
+	b.hears("3 accounts, 15 roles match.", func() { b.typeIn(".search input", "billing") })
+	b.hears("Nothing matches.", func() { b.press(" of the kind") })
+	b.hears("1 role matches.", func() { b.open("/several").typeIn(".search input", "maps staging admin") })
+	b.hears("Nothing matches.", func() { b.press("s") })
+	b.open("/roles/700140960000/Support")
+	b.hears("The credentials are here, until ", func() { b.get() })
+	b.hears("Copied", func() { b.click("[data-copy]") })
+	b.hears("The credentials are here, until ", func() { b.click("[data-get]") })
+	b.click("details.more summary")
+	b.hears("Copied", func() { b.click("[data-copy-share]") })
+	b.open("/why/111122223333/Admin")
+	b.hears("Copied", func() { b.click("[data-copy-desk] button") })
+	alice := w.browser(t).signIn("alice").open("/roles/999900001111/Admin")
+	alice.pick("#duration", "4 hours")
+	alice.hears("You asked for 4 hours; this role allows 1 hour.", func() { alice.get() })
+}
+
 // everyPage holds all pages to the rules of looks.
 func everyPage(t *testing.T, w *world) {
 	b := w.browser(t)
@@ -119,6 +167,7 @@ func everyPage(t *testing.T, w *world) {
 	b.get().looks("credentials")
 	b.click("[data-show]")
 	b.looks("credentials in the open")
+	b.open("/several").looks("several")
 	b.open("/roles/111122223333/Nothing").looks("problem")
 	w.browser(t).signIn("carol").looks("300 roles")
 	w.browser(t).signIn("dan").looks("no roles")
@@ -133,7 +182,7 @@ func (b *tab) looks(page string) {
 	b.size(320, 640, 1).fits(page + " at 320 pixels")
 	b.size(683, 384, 2).fits(page + " at 200 % of a laptop's screen")
 	b.size(360, 740, 1).touchable(page + " on a phone")
-	b.size(1120, 800, 1)
+	b.size(1120, 800, 1).spelledOut(page)
 	b.scheme("light").readable(page+" in light", "rgb(249, 250, 252)")
 	b.scheme("dark").readable(page+" in the dark", "rgb(14, 18, 23)")
 }
@@ -145,6 +194,19 @@ func (b *tab) fits(page string) {
 		.filter(e => e.getBoundingClientRect().right > clientWidth).map(e => e.tagName + "." + e.className))(document.scrollingElement)`)
 	if len(wide) > 0 {
 		b.t.Errorf("%s: wider than the window are %q", page, wide)
+	}
+}
+
+// spelledOut fails where a field's example is cut.
+func (b *tab) spelledOut(page string) {
+	b.t.Helper()
+	cut := eval[[]string](b, `[...document.querySelectorAll("input[placeholder]")].filter(e => e.checkVisibility() && !e.value).filter(e => {
+		const canvas = new OffscreenCanvas(1, 1).getContext("2d"), style = getComputedStyle(e);
+		canvas.font = style.font;
+		return canvas.measureText(e.placeholder).width > e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+	}).map(e => e.placeholder)`)
+	if len(cut) > 0 {
+		b.t.Errorf("%s: cut are %q", page, cut)
 	}
 }
 

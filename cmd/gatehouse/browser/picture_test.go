@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -38,7 +39,8 @@ const (
 	phone = 390
 )
 
-// shots are every page of the portal, as somebody would show it.
+// shots are the pages of the portal, as somebody would show them; fleeting has
+// the rest. That no page is left out, TestEveryPageHasAPictureOrAReason says.
 var shots = []shot{
 	{"sign-in", "", wide, 640, func(b *tab) {
 		b.open("/login")
@@ -134,10 +136,14 @@ var shots = []shot{
 	{"problem", "alice", wide, 640, func(b *tab) { b.open("/nowhere") }},
 }
 
+var allShots = slices.Concat(shots, fleeting)
+
 var pictureWalks = func() (walks []walk) {
-	for _, s := range shots {
+	for _, s := range allShots {
 		walks = append(walks, walk{s.name, func(t *testing.T, w *world) {
-			s.shown(t, w).pictured(s.name, int(s.width))
+			b := s.shown(t, w)
+			b.isA(s.name)
+			b.pictured(s.name, int(s.width))
 		}})
 	}
 	return walks
@@ -147,7 +153,7 @@ var pictureWalks = func() (walks []walk) {
 func (s shot) shown(t *testing.T, w *world) *tab {
 	t.Helper()
 	b := w.camera(t).size(s.width, s.height, 1)
-	b.watch.allows(refused, "status of 403", "status of 404")
+	b.watch.allows(refused, "status of 400", "status of 403", "status of 404")
 	if s.who != "" {
 		b.signIn(s.who)
 	}

@@ -31,6 +31,14 @@ var portalWalks = []walk{
 		b.wants(".row.red .pair.first", "ReadOnly")
 	}},
 	{"carol's 300 roles are all there, and typing narrows them", searchOfMany},
+	{"five roles of an account stand in one line where there is room", func(t *testing.T, w *world) {
+		for _, width := range []int64{1280, 1920} {
+			b := w.browser(t).size(width, 900, 1).signIn("carol")
+			if n := eval[int](b, `[...document.querySelectorAll(".row .roles")].filter(r => new Set([...r.children].map(p => p.offsetTop)).size > 1).length`); n != 0 {
+				t.Errorf("at %d pixels %d rows wrap", width, n)
+			}
+		}
+	}},
 	{"whoever has nothing is told whom to ask", func(t *testing.T, w *world) {
 		b := w.browser(t).signIn("dan")
 		b.wants(".empty", "You have no roles yet", "The directory lists you in 2 groups", "platform@corp.example.com", "dan")

@@ -49,8 +49,7 @@ func (b *tab) plainly(path, form string) {
 	b.t.Helper()
 	b.withoutScripts().open(path)
 	b.stays("form[action='" + path + "']")
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{})
-	b.goes(func() { eval[bool](b, `document.querySelector("button[value=`+form+`]").click(), true`) })
+	b.withScripts().goes(func() { eval[bool](b, `document.querySelector("button[value=`+form+`]").click(), true`) })
 }
 
 // timesIn holds all times of the page to the zone. There must be some.

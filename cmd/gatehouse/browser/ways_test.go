@@ -45,7 +45,7 @@ var waysWalks = []walk{
 		b.until("the other name", `document.querySelector("[data-changed]").hidden`)
 		b.open("/")
 		b.wants("[data-shelf=recent]", "Recent", "Billing", "Support")
-		b.wants(".strip", "Keys of 1 role are still good")
+		b.wants(".strip", "Keys of 1 role are still good, until")
 		b.open("/roles/700140960000/Support")
 		if got := b.value("#profile"); got != "on-call" {
 			t.Errorf("the profile is called %q", got)
