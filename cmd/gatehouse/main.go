@@ -109,22 +109,11 @@ func line(text string) string {
 	return all
 }
 
-// hinted is a failure with what to try next.
-type hinted struct {
-	error
-	try string
-}
-
-func (e *hinted) Unwrap() error { return e.error }
-
 // advice is what to try next, by kind of failure; nothing where the error
 // says it itself.
 func advice(err error, of *cobra.Command) string {
-	var known *hinted
 	var away *gatehouse.Unavailable
 	switch {
-	case errors.As(err, &known):
-		return known.try
 	case errors.Is(err, gatehouse.ErrTooManyGroups):
 		return "narrow group_base_dn or group_filter, or take the person out of groups; until then they cannot sign in"
 	case !errors.As(err, &away):

@@ -507,6 +507,19 @@ func TestAPasswordThatJustFailed(t *testing.T) {
 			t.Errorf("the change that is owed: %v", err)
 		}
 	})
+	t.Run("but was right, of somebody in too many groups, is no guess, and the record says why", func(t *testing.T) {
+		w, b := newWorld(t)
+		b.throttle.Failures = 1
+		w.barred = gatehouse.ErrTooManyGroups
+		for range 5 {
+			if _, err := b.SignIn(t.Context(), attempt("alice", "right")); !errors.Is(err, gatehouse.ErrTooManyGroups) || errors.Is(err, gatehouse.ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		if e := w.events[len(w.events)-1]; e.Reason != "too_many_groups" {
+			t.Errorf("the record says %q", e.Reason)
+		}
+	})
 	t.Run("is not sent on because it was right before", func(t *testing.T) {
 		w, b := newWorld(t)
 		b.throttle.Failures = 1

@@ -618,3 +618,14 @@ func TestAWordOfTheDirectoryIsGoodForMaxAgeAndWithZeroNeverAgain(t *testing.T) {
 		})
 	}
 }
+
+// Whose groups cannot be read any more is not served from an old list: that
+// would never be set right. The next sign-in says what is the matter.
+func TestASessionEndsOnceItsPersonIsInTooManyGroups(t *testing.T) {
+	w, b := newWorld(t)
+	b.d.Directories[0].MaxAge = 0
+	w.dirErr = gatehouse.ErrTooManyGroups
+	if _, err := b.Refresh(t.Context(), w.session()); !errors.Is(err, gatehouse.ErrNoSession) || !errors.Is(err, gatehouse.ErrTooManyGroups) || errors.Is(err, gatehouse.ErrUnavailable) {
+		t.Errorf("%v, want ErrNoSession for the reason", err)
+	}
+}

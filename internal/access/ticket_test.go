@@ -105,6 +105,7 @@ func TestRefusedTickets(t *testing.T) {
 		{"somebody who is found by another's name", "ticket of mallory", func(w *world, _ *Broker, _ *realm) { w.people["mallory"] = w.people["alice"] }, gatehouse.ErrInvalidCredentials, "unknown", false},
 		{"somebody whose realm's directory is gone from the configuration", "ticket of alice", func(_ *world, b *Broker, _ *realm) { b.d.Directories = nil }, gatehouse.ErrInvalidCredentials, "invalid_credentials", false},
 		{"somebody disabled since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrAccountDisabled }, gatehouse.ErrAccountDisabled, "disabled", true},
+		{"somebody in too many groups since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrTooManyGroups }, gatehouse.ErrTooManyGroups, "too_many_groups", true},
 		{"somebody gone since", "ticket of alice", func(w *world, _ *Broker, _ *realm) { w.dirErr = gatehouse.ErrUnknownPerson }, gatehouse.ErrInvalidCredentials, "unknown", true},
 		{"a directory that is down", "ticket of alice", func(w *world, _ *Broker, _ *realm) {
 			w.findErr = &gatehouse.Unavailable{What: "directory", Err: errors.New("x")}
