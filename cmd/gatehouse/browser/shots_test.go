@@ -176,4 +176,3 @@ func (b *tab) withScripts() *tab {
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{})
 	return b
 }
-
