@@ -77,7 +77,7 @@ func equip(t testing.TB, n int, edits ...string) *fleet {
 	f.write(t, "wiki.xml", wiki)
 	var servers []string
 	for i := range n {
-		r := &replica{program: "gatehouse", address: freeAddress(t), admin: freeAddress(t)}
+		r := &replica{program: "gatehouse", address: outside.Address(t), admin: outside.Address(t)}
 		r.config = f.write(t, fmt.Sprintf("replica%d.yaml", i), strings.Replace(f.text(t), "listen: 127.0.0.1:0", "listen: "+r.address+"\nadmin_listen: "+r.admin, 1))
 		f.replicas = append(f.replicas, r)
 		servers = append(servers, "server "+r.address+" max_fails=0;")
@@ -125,16 +125,6 @@ func (o *outskirts) write(t testing.TB, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start runs serve, and waits until it is ready.

@@ -45,7 +45,7 @@ func takeStand(t testing.TB, program string, files int) *stand {
 	for i := range peopleAtStand {
 		fmt.Fprintf(&people, "\ndn: uid=p%04d,ou=people,%s\nobjectClass: inetOrgPerson\nuid: p%04[1]d\ncn: Person %[1]d\nsn: %[1]d\nuserPassword: correct horse\n", i, suffix)
 	}
-	s := &stand{replica: &replica{program: program, address: freeAddress(t), admin: freeAddress(t), files: files}}
+	s := &stand{replica: &replica{program: program, address: outside.Address(t), admin: outside.Address(t), files: files}}
 	edits := []string{"tls: {", "# tls: {", "listen: 127.0.0.1:0", "listen: " + s.address + "\nadmin_listen: " + s.admin + "\ntrusted_proxies: [127.0.0.1]",
 		"store: \"", "store: \"sqlite://" + t.TempDir() + "/gatehouse.db\" #"}
 	s.outskirts = reach(t, func() string { return "" }, outside.SlapdConfig{LDIF: people.String()}, "", edits...)

@@ -227,12 +227,3 @@ func (s *postgresServer) admin(t testing.TB, statement string) {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
