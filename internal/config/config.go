@@ -134,62 +134,60 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// validate asks every room, and puts the room's place in the file before the
-// keys that it names.
+// validate asks every room.
 func (c *Config) validate() []gatehouse.Fault {
-	var faults []gatehouse.Fault
-	add := func(prefix string, found []gatehouse.Fault) {
-		for _, f := range found {
-			f.Key = place(prefix, f.Key)
-			faults = append(faults, f)
-		}
-	}
-	add("", c.Web.Validate())
-	add("", c.Store.Validate())
-	add("", c.Access.Validate())
-	add("saml", c.SAML.Validate())
-	add("aws", c.AWS.Validate())
-	add("audit", c.Audit.Validate())
-	add("windows", c.Windows.Validate(c.directoryNames()))
+	var all placed
+	all.add("", c.Web.Validate())
+	all.add("", c.Store.Validate())
+	all.add("", c.Access.Validate())
+	all.add("saml", c.SAML.Validate())
+	all.add("aws", c.AWS.Validate())
+	all.add("audit", c.Audit.Validate())
+	all.add("windows", c.Windows.Validate(c.directoryNames()))
 	names, claimed := map[string]bool{}, map[string]string{}
 	for i, dir := range c.Directories {
 		at := fmt.Sprintf("directories[%d]", i)
 		for _, suffix := range dir.Claims() {
 			if other, taken := claimed[suffix]; taken {
-				add(at, []gatehouse.Fault{{Key: "suffixes", What: fmt.Sprintf("%q belongs to the directory %s: a name with it would mean two people", suffix, other)}})
+				all.add(at, []gatehouse.Fault{{Key: "suffixes", What: fmt.Sprintf("%q belongs to the directory %s: a name with it would mean two people", suffix, other)}})
 			}
 			claimed[suffix] = dir.Name
 		}
-		add(at, dir.Validate())
+		all.add(at, dir.Validate())
 		if names[dir.Name] {
-			add(at, []gatehouse.Fault{{Key: "name", What: fmt.Sprintf("%q is taken: a directory's name is part of every person's identity", dir.Name)}})
+			all.add(at, []gatehouse.Fault{{Key: "name", What: fmt.Sprintf("%q is taken: a directory's name is part of every person's identity", dir.Name)}})
 		}
 		names[dir.Name] = true
 	}
 	if len(c.Directories) == 0 {
-		add("", []gatehouse.Fault{{Key: "directories", What: "is missing: nobody could sign in"}})
+		all.add("", []gatehouse.Fault{{Key: "directories", What: "is missing: nobody could sign in"}})
 	}
-	return faults
+	return all
 }
 
 // examine has every room read the files that it names, as it will use them:
 // what cannot be used is known before anything is opened.
 func (c *Config) examine() []gatehouse.Fault {
-	var faults []gatehouse.Fault
-	add := func(prefix string, found []gatehouse.Fault) {
-		for _, f := range found {
-			f.Key = place(prefix, f.Key)
-			faults = append(faults, f)
-		}
-	}
-	add("", c.Web.Files())
-	add("saml", c.SAML.Files(time.Now()))
-	add("audit", c.Audit.Files())
-	add("windows", c.Windows.Files())
+	var all placed
+	all.add("", c.Web.Files())
+	all.add("saml", c.SAML.Files(time.Now()))
+	all.add("audit", c.Audit.Files())
+	all.add("windows", c.Windows.Files())
 	for i, dir := range c.Directories {
-		add(fmt.Sprintf("directories[%d]", i), dir.Files())
+		all.add(fmt.Sprintf("directories[%d]", i), dir.Files())
 	}
-	return faults
+	return all
+}
+
+// placed are faults under their keys in the file.
+type placed []gatehouse.Fault
+
+// add puts a room's place in the file before the keys that it names.
+func (p *placed) add(prefix string, found []gatehouse.Fault) {
+	for _, f := range found {
+		f.Key = place(prefix, f.Key)
+		*p = append(*p, f)
+	}
 }
 
 func (c *Config) directoryNames() []string {

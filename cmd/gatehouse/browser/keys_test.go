@@ -296,6 +296,17 @@ func (b *tab) file(path string) string {
 	return string(text)
 }
 
+// fileHas waits for a download that holds all parts.
+func (b *tab) fileHas(path string, parts ...string) {
+	b.t.Helper()
+	text := b.file(path)
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			b.t.Errorf("the file lacks %q:\n%s", part, text)
+		}
+	}
+}
+
 // offline cuts the tab's connection, and mends it.
 func (b *tab) offline(cut bool) {
 	b.t.Helper()

@@ -126,12 +126,7 @@ var waysWalks = []walk{
 		b.tick("555566667777/Operator")
 		b.wants("[data-ticked]", "2 ticked")
 		b.click(".bar button")
-		text := b.file(filepath.Join(files, "credentials.ini"))
-		for _, part := range []string{"[data-lake-analyst]\n", "[networking-operator]\n"} {
-			if !strings.Contains(text, part) {
-				t.Errorf("the file lacks %q:\n%s", part, text)
-			}
-		}
+		b.fileHas(filepath.Join(files, "credentials.ini"), "[data-lake-analyst]\n", "[networking-operator]\n")
 	}},
 	{"a shared link survives the sign-in and finds the role", func(t *testing.T, w *world) {
 		b := w.browser(t).open("/go?url=https%3A%2F%2F444455556666-abc.eu-north-1.console.aws.amazon.com%2Fs3%2Fbuckets")
