@@ -35,7 +35,7 @@ func TestSambaTellsTheStateWithoutABind(t *testing.T) {
 	lockOut(t, d, "frank")
 	for username, want := range map[string]error{
 		"alice": nil, "never-expires": nil, "grace": gatehouse.ErrAccountDisabled, "erin": gatehouse.ErrPasswordExpired,
-		"must-change": gatehouse.ErrPasswordMustChange, "gone": gatehouse.ErrAccountExpired,
+		"must-change-unasked": gatehouse.ErrPasswordMustChange, "gone": gatehouse.ErrAccountExpired,
 		"nights": gatehouse.ErrAccountHours, "workstation": gatehouse.ErrAccountHours, "frank": gatehouse.ErrAccountLocked,
 	} {
 		says := ""

@@ -91,6 +91,7 @@ def states():
     aged(person("erin-changes"), LONG_AGO)
     person("must-change", pwdLastSet="0")
     person("must-change-too", pwdLastSet="0")
+    person("must-change-unasked", pwdLastSet="0")  # whose password nobody guesses at
     person("gone", accountExpires=LONG_AGO)
     person("nights", logonHours=b"\0" * 21)
     person("workstation", userWorkstations="WS1")
