@@ -37,19 +37,27 @@ func keyCommand(use, short string, args int, do func(context.Context, *keyring, 
 	c := &cobra.Command{
 		Use: use, Short: short, Args: arguments(args, args),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(file, config.Read)
-			if err != nil {
-				return err
-			}
-			s, err := store.Open(c.Context(), cfg.Store, cfg.Secrets, nil)
-			if err != nil {
-				return err
-			}
-			return errors.Join(do(c.Context(), &keyring{s, cfg}, args), s.Close())
+			return withStore(c.Context(), file, func(cfg *config.Config, s *store.Store) error {
+				return do(c.Context(), &keyring{s, cfg}, args)
+			})
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
 	return c
+}
+
+// withStore opens the store of a configuration for what is done to it. Files
+// that others answer for stop nobody here.
+func withStore(ctx context.Context, file string, do func(*config.Config, *store.Store) error) error {
+	cfg, err := loadConfig(file, config.Read)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, cfg.Store, cfg.Secrets, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(cfg, s), s.Close())
 }
 
 // keyring is the signing keys of an installation.

@@ -28,15 +28,9 @@ func revokeCommand(stdout io.Writer) *cobra.Command {
 			"`gatehouse explain` and the record show it. It does not keep them out: disable the account in the directory first. " +
 			"Keys that were handed out last until they expire; attach AWSRevokeOlderSessions to their roles to end them.",
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := loadConfig(file, config.Read)
-			if err != nil {
-				return err
-			}
-			s, err := store.Open(c.Context(), cfg.Store, cfg.Secrets, nil)
-			if err != nil {
-				return err
-			}
-			return errors.Join(revoke(c.Context(), stdout, cfg, s, args[0], reason), s.Close())
+			return withStore(c.Context(), file, func(cfg *config.Config, s *store.Store) error {
+				return revoke(c.Context(), stdout, cfg, s, args[0], reason)
+			})
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
