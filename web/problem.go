@@ -105,7 +105,7 @@ var words = []struct {
 	{inbound.ErrTooLarge, problem{Status: 413, Title: "That is too much.", Text: "The form holds more than is accepted.", Next: "Shorten it and try again.", Href: "/", Button: "See your roles"}},
 	{inbound.ErrForm, problem{Status: 400, Title: "The form could not be read.", Text: "It arrived damaged.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "See your roles"}},
 	{inbound.ErrType, problem{Status: 415, Title: "That is no form.", Text: "It was sent in a way that browsers do not send forms in.", Next: "Load the page again and repeat what you did.", Href: "/", Button: "See your roles", Ask: true}},
-	{errPickup, problem{Status: 410, Title: "This line was used or is over.", Text: "It works once, within a minute, and from the address that it was made at.", Next: "Take a new one from the role's page."}},
+	{errPickup, problem{Status: 410, Title: "This line was used or is over.", Text: "It works once, within a minute, and from the address that it was made at.", Next: "Take a new one from the page of the role."}},
 	{errTwice, problem{Status: 409, Title: "That was already done.", Text: "The same click arrived twice, so only one hand-out was made.", Next: "It is in the other tab. If you want another one, start again.", Href: "/", Button: "See your roles"}},
 	{errBusy, problem{Status: 503, Title: "Many people are signing in right now.", Text: "There was no turn for you within a few seconds.", Next: "Try again shortly.", Retry: 5 * time.Second}},
 	{errCrowded, problem{Status: 503, Title: "There is too much to do right now.", Text: "It is not your doing, and nothing was done.", Next: "Try again shortly.", Retry: 5 * time.Second}},
